@@ -1,0 +1,1 @@
+"""How Kinema's models are made: training, evaluation, export. Serving needs none of it."""

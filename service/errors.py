@@ -1,0 +1,130 @@
+"""Everything that can go wrong on purpose.
+
+    KinemaError
+    ├── ClipError                 the clip or the request is at fault
+    │   ├── MalformedRequest      the request itself cannot be read
+    │   ├── LimitExceeded         over a limit, which is named
+    │   ├── UnsupportedMedia      not a video, or a codec that this build lacks
+    │   ├── UndecodableClip       a video of which no frame could be decoded
+    │   ├── SpanOutsideClip       the span asked for holds no moment of the clip
+    │   └── UploadStalled         the upload stopped arriving
+    ├── ModelNotFound             no model of that name is loaded
+    ├── Busy                      no slot is free: try again later
+    ├── Unavailable               the service cannot work now
+    │   ├── Starting              the model is not ready yet
+    │   ├── Draining              the service is shutting down
+    │   └── EngineDead            the engine has died or the golden clip disagreed
+    ├── DeadlineExceeded          the time allowed has passed
+    ├── ClientGone                the client hung up; nobody reads the answer
+    └── BundleError               a bundle that cannot be served
+        └── BundleMismatch        its card and its files contradict each other
+
+An error says in words what happened (`detail`) and what the caller can do about it (`advice`). How each becomes an
+HTTP status is `service.http.problems`' business alone.
+"""
+
+from __future__ import annotations
+
+
+class KinemaError(Exception):
+    """The root of the tree.
+
+    Args:
+        detail: what happened, one sentence.
+        advice: what the caller can do about it, one sentence; empty where nothing helps.
+    """
+
+    def __init__(self, detail: str, advice: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.advice = advice
+
+
+class ClipError(KinemaError):
+    """The clip or the request is at fault."""
+
+
+class MalformedRequest(ClipError):
+    """The request cannot be read: a broken multipart body, an empty clip, an unknown field."""
+
+
+class LimitExceeded(ClipError):
+    """The clip is over a limit.
+
+    Args:
+        limit: the setting that was exceeded, for example `KINEMA_MAX_UPLOAD_MB`.
+        maximum: its value in words, unit included.
+    """
+
+    def __init__(self, limit: str, maximum: str, detail: str, advice: str = "") -> None:
+        super().__init__(detail, advice)
+        self.limit = limit
+        self.maximum = maximum
+
+
+class UnsupportedMedia(ClipError):
+    """The bytes are not a video that this build can read; `recognised` names what they look like, if anything."""
+
+    def __init__(self, detail: str, advice: str = "", recognised: str | None = None) -> None:
+        super().__init__(detail, advice)
+        self.recognised = recognised
+
+
+class UndecodableClip(ClipError):
+    """A video, but no frame of it could be decoded."""
+
+
+class SpanOutsideClip(ClipError):
+    """The span asked for holds no moment of the clip."""
+
+
+class UploadStalled(ClipError):
+    """No byte of the upload arrived for longer than allowed."""
+
+
+class ModelNotFound(KinemaError):
+    """No model of that name is loaded."""
+
+
+class Busy(KinemaError):
+    """Every slot is taken; `retry_after_s` estimates when one will be free."""
+
+    def __init__(self, detail: str, advice: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(detail, advice)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(KinemaError):
+    """The service cannot work now; `retry_after_s` says when to ask again."""
+
+    def __init__(self, detail: str, advice: str = "", retry_after_s: float = 5.0) -> None:
+        super().__init__(detail, advice)
+        self.retry_after_s = retry_after_s
+
+
+class Starting(Unavailable):
+    """The model is being loaded, warmed or checked."""
+
+
+class Draining(Unavailable):
+    """The service is shutting down and takes no new work."""
+
+
+class EngineDead(Unavailable):
+    """The engine has died, or the golden clip did not give the expected answer."""
+
+
+class DeadlineExceeded(KinemaError):
+    """The time allowed for a request has passed."""
+
+
+class ClientGone(KinemaError):
+    """The client hung up before it could be answered."""
+
+
+class BundleError(KinemaError):
+    """A bundle that cannot be served: no card, or a card that is not valid."""
+
+
+class BundleMismatch(BundleError):
+    """The card and the files of a bundle contradict each other; the detail names both sides."""

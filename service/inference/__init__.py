@@ -1,0 +1,1 @@
+"""From pictures to scores: bundles, onnxruntime, batching."""

@@ -1,0 +1,157 @@
+"""The card: a bundle's truth about itself.
+
+A bundle is a directory with `card.json`, one ONNX encoder for each kind of evidence, `recurrent.onnx` and a golden
+clip. The card names them all; nothing about a model is written anywhere in the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from service.errors import BundleError
+from service.video.sample import SamplingPlan
+from service.video.spec import Name, Part, PictureSpec
+
+CARD = "card.json"
+FORMAT = 1
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Sampling(Part):
+    """The sampling plan as the card states it; see `service.video.sample`."""
+
+    num_clips: PositiveInt = Field(description="the most windows that a clip is given")
+    clip_len: PositiveInt = Field(description="recurrent steps in a window")
+    fps: PositiveFloat = Field(description="steps a second")
+
+
+class Evidence(PictureSpec):
+    """One kind of evidence: which pictures are made, how often, and which encoder reads them."""
+
+    features: PositiveInt = Field(description="length of the encoder's feature vector")
+    file: FileName
+
+
+class State(Part):
+    """One tensor that the recurrent head carries from call to call, float32 [B, size]; it starts at zeros."""
+
+    name: Name
+    size: PositiveInt
+
+
+class Recurrent(Part):
+    """The recurrent head."""
+
+    head: Name = Field(description="the family that it belongs to, for example 'lstm'")
+    file: FileName
+    state: tuple[State, ...]
+
+
+class FileRecord(Part):
+    """A file of the bundle."""
+
+    sha256: Sha256
+    bytes: PositiveInt
+
+
+class Golden(Part):
+    """A clip with the scores that this bundle gives it, by label; the service answers it before it is ready."""
+
+    clip: FileName
+    scores: tuple[float, ...]
+    tolerance: PositiveFloat = 1e-3
+
+
+class Metric(Part):
+    """One measured figure, with what it was measured on."""
+
+    name: str
+    value: float
+    clips: PositiveInt = Field(description="number of clips it was measured on")
+    split: str = Field(description="how those clips were kept apart from training")
+
+
+class Licences(Part):
+    """Under which terms the weights may be used and the training data were published."""
+
+    weights: str
+    data: str
+
+
+class Card(Part):
+    """The whole card; `read` loads it, `service.inference.bundle` holds it against the graphs."""
+
+    format: Literal[1]
+    name: Name
+    version: str
+    description: str
+    labels: tuple[str, ...] = Field(min_length=2)
+    evidence: tuple[Evidence, ...] = Field(min_length=1)
+    sampling: Sampling
+    recurrent: Recurrent
+    temperature: PositiveFloat
+    golden: Golden
+    files: dict[FileName, FileRecord]
+    metrics: tuple[Metric, ...]
+    licences: Licences
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        for what, names in (
+            ("labels", self.labels),
+            ("evidence", tuple(kind.name for kind in self.evidence)),
+            ("state", tuple(part.name for part in self.recurrent.state)),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{what} repeats a name: {', '.join(names)}")
+        if len(self.golden.scores) != len(self.labels):
+            raise ValueError(f"{len(self.golden.scores)} golden scores for {len(self.labels)} labels")
+        unlisted = {*(kind.file for kind in self.evidence), self.recurrent.file, self.golden.clip} - set(self.files)
+        if unlisted:
+            raise ValueError(f"'files' does not list {', '.join(sorted(unlisted))}")
+        return self
+
+    @property
+    def plan(self) -> SamplingPlan:
+        """The sampling plan; it is anchored where any kind of evidence is measured between two frames."""
+        return SamplingPlan(
+            num_clips=self.sampling.num_clips,
+            clip_len=self.sampling.clip_len,
+            fps=self.sampling.fps,
+            anchored=any(kind.picture == "flow" for kind in self.evidence),
+        )
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Reads and validates `directory/card.json`.
+
+        Raises:
+            BundleError: there is no card, or it is not valid; the detail lists every field at fault.
+        """
+        path = directory / CARD
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise BundleError(
+                f"{directory} is not a bundle: {CARD} cannot be read ({error.strerror})",
+                "Name a directory that `kinema export` wrote.",
+            ) from error
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
+            raise BundleError(f"{path} is not a valid card: {faults}", "Export the bundle anew.") from error
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

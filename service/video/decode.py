@@ -1,0 +1,327 @@
+"""One clip's way from bytes to pictures.
+
+The clip is scanned from its start. Frames of which no moment is planned are only grabbed, which skips their conversion to
+pixels; a frame that is looked at becomes pictures at once and is dropped, so memory does not grow with the clip. Scanning
+stops after the last planned moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from service.errors import LimitExceeded, SpanOutsideClip
+from service.video.preprocess import Frame, Picture, PictureMaker, View, maker
+from service.video.sample import Moment, SamplingPlan
+from service.video.source import FpsSource, Header, Limits, check_duration, check_size, nothing_decoded, open_clip
+from service.video.spec import PictureSpec
+
+# Timestamps that do not grow are none: raw streams have no clock, so frames are then counted.
+_SMALLEST_STEP_S = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeTask:
+    """What is wanted of a clip.
+
+    Attributes:
+        plan: the model's sampling plan.
+        pictures: the pictures to make, one kind of evidence each.
+        start_s, end_s: the span to look at, [start_s, end_s) in seconds; `end_s` None means to the end.
+        limits: what the clip may cost.
+        view: the part of each frame to look at; only training chooses another than the default.
+    """
+
+    plan: SamplingPlan
+    pictures: tuple[PictureSpec, ...]
+    limits: Limits
+    start_s: float = 0.0
+    end_s: float | None = None
+    view: View = View()
+
+
+@dataclass(frozen=True, slots=True)
+class MadePicture:
+    """A picture ready to be encoded: of which kind, for which window and step, and its pixels."""
+
+    kind: str
+    window: int
+    step: int
+    pixels: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What the clip is, as far as decoding has shown.
+
+    Attributes:
+        duration_s: seconds; the container's word, corrected where decoding showed otherwise.
+        width, height: pixels of a frame as it is seen, rotation applied.
+        frames_decoded: frames that were decoded to answer, the ones not looked at included.
+    """
+
+    duration_s: float
+    width: int
+    height: int
+    fps: float
+    fps_source: FpsSource
+    codec: str
+    frames_decoded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The receipt of decoding.
+
+    Attributes:
+        media: what the clip is.
+        times_s: the timestamps of the frames looked at, in seconds, one for each moment.
+        steps: recurrent steps of each window, all at least 1.
+        pictures: pictures made, by kind.
+        padded: moments for which the clip had no new frame, so that the one before was looked at again.
+        warnings: what the caller should know, in sentences.
+    """
+
+    media: Media
+    times_s: tuple[float, ...]
+    steps: tuple[int, ...]
+    pictures: dict[str, int]
+    padded: int
+    warnings: tuple[str, ...]
+
+
+Emit = Callable[[MadePicture], None]
+Checkpoint = Callable[[], None]
+"""Called before every frame; raises to stop."""
+
+
+def decode(data: bytes, task: DecodeTask, emit: Emit, checkpoint: Checkpoint = lambda: None) -> Decoded:
+    """Decodes a clip and hands over its pictures as they come.
+
+    Args:
+        data: the encoded clip.
+        task: what is wanted of it.
+        emit: receives every picture, in order of time.
+        checkpoint: called before every frame; whatever it raises ends the decoding.
+
+    Raises:
+        UnsupportedMedia: no video that this build can read.
+        UndecodableClip: a video without a frame that decodes.
+        LimitExceeded: over a limit.
+        SpanOutsideClip: the span holds nothing of the clip.
+    """
+
+    def scan() -> _Scan:
+        return _Scan(*open_clip(data, task.limits), task.limits, checkpoint)
+
+    first = scan()
+    frames_before = 0
+    if first.header.duration_s is not None:
+        clock = _Clock(first.header.duration_s, first.header.fps, first.header.fps_source)
+        look = _Look(task, first, emit)
+        look.over(clock.span(task))
+        if look.times_s:
+            return look.receipt(clock, first.frames)
+        frames_before = first.frames
+    # The container states no duration, or one beyond its frames: measure it, then look again.
+    measure = scan()
+    clock = _measure(measure)
+    again = scan()
+    look = _Look(task, again, emit)
+    look.over(clock.span(task))
+    if not look.times_s:
+        raise nothing_decoded(again.header)
+    return look.receipt(clock, frames_before + measure.frames + again.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """How long a clip lasts and how often a frame comes."""
+
+    duration_s: float
+    fps: float
+    fps_source: FpsSource
+
+    def span(self, task: DecodeTask) -> tuple[float, float]:
+        """The part of the span asked for that the clip has.
+
+        Raises:
+            SpanOutsideClip: it has none of it.
+        """
+        end_s = self.duration_s if task.end_s is None else min(task.end_s, self.duration_s)
+        if task.start_s >= end_s:
+            raise SpanOutsideClip(
+                f"the span starts at {task.start_s:g} s, but the clip ends at {self.duration_s:.3f} s",
+                "Ask for a span that begins before the clip ends.",
+            )
+        return task.start_s, end_s
+
+
+def _measure(scan: _Scan) -> _Clock:
+    """Times a clip by grabbing all of it.
+
+    Raises:
+        UndecodableClip: no frame decodes.
+    """
+    header = scan.header
+    first_s = next(iter(scan), None)
+    if first_s is None:
+        raise nothing_decoded(header)
+    for _ in scan:
+        pass
+    if scan.frames == 1:
+        return _Clock(scan.last_s + 1 / header.fps, header.fps, header.fps_source)
+    interval_s = (scan.last_s - first_s) / (scan.frames - 1)
+    if header.fps_source == "container":
+        return _Clock(scan.last_s + interval_s, header.fps, header.fps_source)
+    return _Clock(scan.last_s + interval_s, 1 / interval_s, "timestamps")
+
+
+class _Scan:
+    """Grabs frame after frame and tells the time of each."""
+
+    def __init__(self, capture: cv2.VideoCapture, header: Header, limits: Limits, checkpoint: Checkpoint) -> None:
+        self._capture = capture
+        self.header = header
+        self._limits = limits
+        self._checkpoint = checkpoint
+        self.frames = 0
+        self.last_s = -math.inf
+
+    def __iter__(self) -> Iterator[float]:
+        while True:
+            self._checkpoint()
+            if not self._capture.grab():
+                return
+            self.frames += 1
+            if self.frames > self._limits.max_frames:
+                raise LimitExceeded(
+                    "KINEMA_MAX_FRAMES",
+                    f"{self._limits.max_frames} frames",
+                    f"more than {self._limits.max_frames} frames would have to be decoded",
+                    "Cut the clip into shorter ones, or lower its frame rate.",
+                )
+            self.last_s = self._time_s()
+            check_duration(self.last_s, self._limits)
+            yield self.last_s
+
+    def _time_s(self) -> float:
+        time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if self.frames == 1:
+            return time_s if math.isfinite(time_s) else 0.0
+        if math.isfinite(time_s) and time_s > self.last_s + _SMALLEST_STEP_S:
+            return time_s
+        return self.last_s + 1 / self.header.fps
+
+    def retrieve(self) -> Frame:
+        """The pixels of the frame grabbed last, BGR, rotation applied."""
+        retrieved, frame = self._capture.retrieve()
+        if not retrieved:
+            raise nothing_decoded(self.header)
+        check_size(frame.shape[1], frame.shape[0], self._limits)
+        return np.asarray(frame, dtype=np.uint8)
+
+
+class _Window:
+    """The makers of one window's pictures: what they remember must not leak into the next window."""
+
+    def __init__(self, task: DecodeTask, index: int) -> None:
+        self.index = index
+        self._view = task.view
+        self._makers: list[tuple[PictureSpec, PictureMaker]] = [(spec, maker(spec)) for spec in task.pictures]
+
+    def see(self, frame: Frame, moment: Moment) -> Iterator[MadePicture]:
+        seen, box = self._view.of(frame)
+        for spec, pictures in self._makers:
+            if moment.step >= 0 and moment.step % spec.cadence == 0:
+                yield MadePicture(spec.name, moment.window, moment.step, pictures.make(seen, box))
+            else:
+                pictures.look(seen, box)
+
+
+class _Look:
+    """Looks at the planned moments of one span and keeps account.
+
+    For each moment, the first frame is looked at that is not before it, within half a frame's time.
+    """
+
+    def __init__(self, task: DecodeTask, scan: _Scan, emit: Emit) -> None:
+        self._task = task
+        self._scan = scan
+        self._emit = emit
+        self._steps: Counter[int] = Counter()
+        self._pictures: Counter[str] = Counter({spec.name: 0 for spec in task.pictures})
+        self._padded = 0
+        self._size = (0, 0)
+        self._cut_short = False
+        self.times_s: list[float] = []
+
+    def over(self, span: tuple[float, float]) -> None:
+        """Scans the clip until every moment of the span has been looked at or the clip ends."""
+        tolerance_s = min(0.5 / self._scan.header.fps, 0.5 / self._task.plan.fps)
+        times, time_s = iter(self._scan), -math.inf
+        frame: Frame | None = None
+        window = _Window(self._task, 0)
+        for moment in self._task.plan.moments(*span):
+            if moment.window != window.index:
+                window = _Window(self._task, moment.window)
+            fresh = frame is None
+            while time_s < moment.time_s - tolerance_s:
+                following_s = next(times, None)
+                if following_s is None:
+                    self._cut_short = True
+                    if frame is not None and not self._steps:  # one frame: a step from it to itself
+                        self._see(window, moment, frame, again=True)
+                    return
+                time_s, fresh = following_s, True
+            if fresh or frame is None:
+                frame = self._scan.retrieve()
+            self._see(window, moment, frame, again=not fresh)
+
+    def _see(self, window: _Window, moment: Moment, frame: Frame, *, again: bool) -> None:
+        self._size = (frame.shape[1], frame.shape[0])
+        self.times_s.append(round(self._scan.last_s, 6))
+        self._padded += int(again)
+        if moment.step >= 0:
+            self._steps[moment.window] += 1
+        for made in window.see(frame, moment):
+            self._pictures[made.kind] += 1
+            self._emit(made)
+
+    def receipt(self, clock: _Clock, frames_decoded: int) -> Decoded:
+        """What was looked at, and what the caller should know about it."""
+        header = self._scan.header
+        # A container rounds its duration; only an end that comes clearly too early is worth a word.
+        ended_s = self._scan.last_s + 1 / clock.fps
+        early = self._cut_short and clock.duration_s - ended_s > max(2 / clock.fps, 2 / self._task.plan.fps)
+        promised_s = header.duration_s if header.duration_s is not None else clock.duration_s
+        warnings: list[str] = []
+        if early or promised_s - clock.duration_s > 2 / clock.fps:
+            ended_s = min(ended_s, clock.duration_s)
+            warnings.append(f"the clip ends at {ended_s:.2f} s although its header says {promised_s:.2f} s: cut off?")
+        steps = tuple(self._steps.values())
+        if sum(steps) < self._task.plan.clip_len:
+            warnings.append(
+                f"shorter than the model's window of {self._task.plan.window_s:.2f} s: "
+                f"{sum(steps)} of {self._task.plan.clip_len} steps could be looked at"
+            )
+        if self._padded:
+            warnings.append(
+                f"frames repeated: {self._padded} moments had no new frame, the clip has fewer frames a second "
+                f"than the {self._task.plan.fps:g} that the model looks at"
+            )
+        media = Media(
+            duration_s=round(ended_s if early else clock.duration_s, 6),
+            width=self._size[0],
+            height=self._size[1],
+            fps=round(clock.fps, 6),
+            fps_source=clock.fps_source,
+            codec=header.codec,
+            frames_decoded=frames_decoded,
+        )
+        return Decoded(media, tuple(self.times_s), steps, dict(self._pictures), self._padded, tuple(warnings))

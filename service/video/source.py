@@ -1,0 +1,235 @@
+"""A clip's bytes, opened for decoding."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import cv2
+
+from service.errors import LimitExceeded, UndecodableClip, UnsupportedMedia
+
+FpsSource = Literal["container", "timestamps", "assumed"]
+
+# Frame rates outside this range come from clocks, not from cameras: WebM and MPEG-TS may report 1,000 or 90,000.
+_CREDIBLE_FPS = (0.5, 480.0)
+_ASSUMED_FPS = 25.0
+
+_STILL_IMAGES = (
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"BM", "a BMP picture"),
+    (b"II*\0", "a TIFF picture"),
+    (b"MM\0*", "a TIFF picture"),
+)
+_MP4 = "MP4 or QuickTime"
+_MAGIC = (
+    *_STILL_IMAGES,
+    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    (b"GIF8", "a GIF"),
+    (b"\x1aE\xdf\xa3", "Matroska or WebM"),
+    (b"\0\0\x01\xba", "MPEG-PS"),
+    (b"OggS", "Ogg"),
+    (b"FLV", "Flash video"),
+    (b"ID3", "MP3 audio"),
+    (b"\xff\xfb", "MP3 audio"),
+    (b"\xff\xf3", "MP3 audio"),
+    (b"fLaC", "FLAC audio"),
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+)
+_RIFF = {b"AVI ": "AVI", b"WAVE": "WAV audio", b"WEBP": "a WebP picture"}
+_TS_PACKET = 188
+
+# OpenCV hands these to FFmpeg for the whole process. A clip comes from memory and needs no protocol at all, so whatever
+# a playlist or a reference inside it names (a file of ours, a host on our network) cannot be opened.
+_CAPTURE_OPTIONS = "protocol_whitelist;none"
+
+
+def silence_and_confine_ffmpeg() -> None:
+    """Sets the process-wide variables that OpenCV reads whenever it opens a clip.
+
+    FFmpeg otherwise prints what it thinks of a broken clip, a line for each packet.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = _CAPTURE_OPTIONS
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+silence_and_confine_ffmpeg()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a clip may cost.
+
+    Attributes:
+        max_pixels: pixels of one frame.
+        max_duration_s: seconds of the clip.
+        max_frames: frames that may be decoded to answer.
+    """
+
+    max_pixels: int
+    max_duration_s: float
+    max_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a container says of itself, before a frame has been decoded.
+
+    Attributes:
+        width, height: pixels as the stream is coded, before rotation.
+        fps: frames a second; see `fps_source`.
+        fps_source: `container`, or `assumed` where it states nothing credible.
+        duration_s: seconds, or None where it states nothing credible.
+        codec: the four-character code, for example `h264`.
+    """
+
+    width: int
+    height: int
+    fps: float
+    fps_source: FpsSource
+    duration_s: float | None
+    codec: str
+
+
+def recognise(data: bytes) -> str | None:
+    """Names what the first bytes look like, or None where they look like nothing known."""
+    head = data[:512]
+    if head[4:8] == b"ftyp":
+        return _MP4
+    if head[:4] == b"RIFF":
+        return _RIFF.get(head[8:12], "RIFF")
+    if head[:1] == b"G" and data[_TS_PACKET : _TS_PACKET + 1] == b"G":
+        return "MPEG-TS"
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            return name
+    return "text" if _is_text(head) else None
+
+
+def _is_text(head: bytes) -> bool:
+    # The cut at 512 bytes may split the last character, hence "ignore" for what is otherwise valid.
+    text = head.decode("utf-8", "ignore")
+    valid = len(head) - len(text.encode()) < 4
+    return valid and all(character.isprintable() or character.isspace() for character in text)
+
+
+def _is_cut_off_mp4(data: bytes) -> bool:
+    """Whether one of the outermost boxes of an MP4 ends after the data does, so that its index may be missing."""
+    position = 0
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position : position + 4])
+        if size == 1:
+            size = int.from_bytes(data[position + 8 : position + 16])
+        if size < 8:  # 0: the box goes on to the end of the file; anything else is not a box
+            return False
+        position += size
+    return position != len(data)
+
+
+def open_clip(data: bytes, limits: Limits) -> tuple[cv2.VideoCapture, Header]:
+    """Opens a clip from memory, reads its header and holds it against the limits.
+
+    Drop the capture to close it, and never call its `release`: OpenCV 5.0 lets go of the stream there without holding
+    the interpreter's lock, which crashes the process.
+
+    Raises:
+        UnsupportedMedia: the bytes are no video that this build can read.
+        UndecodableClip: an MP4 without the index that its end would hold.
+        LimitExceeded: the header is over a limit.
+    """
+    recognised = recognise(data)
+    # FFmpeg would take a picture for a video of one frame, and would follow a playlist.
+    if recognised == "text" or recognised in dict(_STILL_IMAGES).values():
+        raise _unsupported(f"this is {recognised}, not a video", recognised)
+    try:
+        # OpenCV's stubs name only their own stream class; what it accepts is any io.BufferedIOBase and io.BytesIO.
+        stream = cast("cv2.IStreamReader", io.BytesIO(data))
+        capture = cv2.VideoCapture(stream, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    except cv2.error as error:  # a header so broken that OpenCV refuses to look further
+        raise _unsupported("the bytes cannot be read as a video", recognised) from error
+    if not capture.isOpened():
+        if recognised == _MP4 and _is_cut_off_mp4(data):
+            raise UndecodableClip(
+                "the clip is an MP4 or QuickTime file that was cut off before its index, so no frame can be decoded",
+                "Send the whole file; `ffmpeg -i CLIP -c copy -movflags faststart OUT.mp4` puts the index first.",
+            )
+        named = f"it looks like {recognised}, but " if recognised else ""
+        raise _unsupported(f"{named}no video track that this build can read was found", recognised)
+    header = _header(capture)
+    check_size(header.width, header.height, limits)
+    if header.duration_s is not None:
+        check_duration(header.duration_s, limits)
+    return capture, header
+
+
+def check_size(width: int, height: int, limits: Limits) -> None:
+    """Refuses frames with too many pixels.
+
+    Raises:
+        LimitExceeded: width x height is over the limit.
+    """
+    if width * height > limits.max_pixels:
+        raise LimitExceeded(
+            "KINEMA_MAX_PIXELS",
+            f"{limits.max_pixels} pixels a frame",
+            f"the clip's frames have {width}x{height} = {width * height} pixels; the limit is {limits.max_pixels}",
+            "Scale the clip down before sending it: the model looks at far smaller pictures.",
+        )
+
+
+def check_duration(duration_s: float, limits: Limits) -> None:
+    """Refuses clips that are too long.
+
+    Raises:
+        LimitExceeded: the duration is over the limit.
+    """
+    if duration_s > limits.max_duration_s:
+        raise LimitExceeded(
+            "KINEMA_MAX_DURATION_S",
+            f"{limits.max_duration_s:g} s",
+            f"the clip lasts {duration_s:.1f} s; the limit is {limits.max_duration_s:g} s",
+            "Cut the clip into shorter ones and send each.",
+        )
+
+
+def nothing_decoded(header: Header) -> UndecodableClip:
+    """The error for a video that gave no frame."""
+    return UndecodableClip(
+        f"the clip opens as {header.codec} video, but not one frame of it could be decoded",
+        "The file may be cut off or damaged: play it, or write it anew with `ffmpeg -i CLIP -c:v libx264 OUT.mp4`.",
+    )
+
+
+def _header(capture: cv2.VideoCapture) -> Header:
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    credible = math.isfinite(fps) and _CREDIBLE_FPS[0] <= fps <= _CREDIBLE_FPS[1]
+    frames = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    counted = math.isfinite(fps) and fps > 0 and math.isfinite(frames) and frames >= 1
+    return Header(
+        width=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        height=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        fps=fps if credible else _ASSUMED_FPS,
+        fps_source="container" if credible else "assumed",
+        # OpenCV makes its count of duration x rate where the container counts nothing, so this gives the duration back.
+        duration_s=frames / fps if counted else None,
+        codec=_fourcc(int(capture.get(cv2.CAP_PROP_FOURCC))),
+    )
+
+
+def _fourcc(code: int) -> str:
+    letters = "".join(chr((code >> shift) & 0xFF) for shift in (0, 8, 16, 24)).strip("\0 ")
+    return letters if letters and letters.isprintable() else "unknown"
+
+
+def _unsupported(detail: str, recognised: str | None) -> UnsupportedMedia:
+    return UnsupportedMedia(
+        detail,
+        "Send a video: MP4, MKV, WebM, AVI, MOV, MPEG-TS or GIF. `ffmpeg -i CLIP -c:v libx264 OUT.mp4` makes one.",
+        recognised,
+    )
