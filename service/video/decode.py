@@ -1,8 +1,8 @@
 """One clip's way from bytes to pictures.
 
-The clip is scanned from its start. Frames of which no moment is planned are only grabbed, which skips their conversion to
-pixels; a frame that is looked at becomes pictures at once and is dropped, so memory does not grow with the clip. Scanning
-stops after the last planned moment.
+The clip is scanned from its start. Frames of which no moment is planned are only grabbed, which skips their conversion
+to pixels; a frame that is looked at becomes pictures at once and is dropped, so memory does not grow with the clip.
+Scanning stops after the last planned moment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from service.errors import LimitExceeded, SpanOutsideClip
-from service.video.preprocess import Frame, Picture, PictureMaker, View, maker
+from service.video.preprocess import SERVED, Frame, Picture, PictureMaker, View, maker
 from service.video.sample import Moment, SamplingPlan
 from service.video.source import FpsSource, Header, Limits, check_duration, check_size, nothing_decoded, open_clip
 from service.video.spec import PictureSpec
@@ -42,7 +42,7 @@ class DecodeTask:
     limits: Limits
     start_s: float = 0.0
     end_s: float | None = None
-    view: View = View()
+    view: View = SERVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ Picture = NDArray[np.uint8]
 """What an encoder reads: uint8 [size, size, 3]."""
 
 # Pictures are square, so a frame is squeezed. Between these bounds (width / height) all of it is kept; beyond them its
-# middle is cropped, so that a phone's upright clip is not squeezed three times as hard as what the model was trained on.
+# middle is cropped, so that a phone's upright clip is not squeezed far harder than what the model was trained on.
 _NARROWEST, _WIDEST = 1.0, 4 / 3
 
 _PRESETS = {
@@ -75,6 +75,10 @@ class View:
         left = box.left + round((columns - kept_columns) * self.x)
         part = Box(top, top + kept_rows, left, left + kept_columns)
         return (np.ascontiguousarray(frame[:, ::-1]) if self.mirrored else frame), part
+
+
+SERVED = View()
+"""The view that serving has of every clip."""
 
 
 def resize(frame: Frame, box: Box, size: int) -> Frame:
