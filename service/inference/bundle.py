@@ -1,0 +1,131 @@
+"""A bundle, loaded: its card held against its files and its graphs, and refused where they disagree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.errors import BundleMismatch
+from service.inference.card import CARD, Card, Evidence, sha256
+from service.inference.sequence import LENGTHS
+from service.inference.session import Device, Encoder, Recurrent, Session, Tensor
+
+_FLOAT, _UINT8, _INT64 = "tensor(float)", "tensor(uint8)", "tensor(int64)"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One deployable model, ready to run.
+
+    Attributes:
+        card: its truth about itself.
+        encoders: by kind of evidence.
+        recurrent: the head.
+        golden_clip: the encoded clip that it is checked with.
+    """
+
+    card: Card
+    encoders: Mapping[str, Encoder]
+    recurrent: Recurrent
+    golden_clip: bytes
+
+    @classmethod
+    def load(cls, directory: Path, device: Device) -> Bundle:
+        """Loads and verifies a bundle.
+
+        Raises:
+            BundleError: no card, a card that is not valid, or a file that is no graph.
+            BundleMismatch: card and files contradict each other; the detail names both sides.
+        """
+        card = Card.read(directory)
+        check_files(directory, card)
+        encoders = {kind.name: Encoder(Session(directory / kind.file, device)) for kind in card.evidence}
+        recurrent = Session(directory / card.recurrent.file, device)
+        for kind in card.evidence:
+            _check(kind.file, encoders[kind.name].session, _encoder_tensors(kind), card)
+        _check(card.recurrent.file, recurrent, _recurrent_tensors(card), card)
+        return cls(
+            card=card,
+            encoders=encoders,
+            recurrent=Recurrent(recurrent, {part.name: part.size for part in card.recurrent.state}),
+            golden_clip=(directory / card.golden.clip).read_bytes(),
+        )
+
+
+def metadata(card: Card) -> dict[str, str]:
+    """What the metadata of each of a bundle's ONNX files says: the part of the card without which it is no use."""
+    return {
+        "kinema.name": card.name,
+        "kinema.version": card.version,
+        "kinema.labels": json.dumps(card.labels),
+        "kinema.sampling": json.dumps(card.sampling.model_dump()),
+    }
+
+
+def check_files(directory: Path, card: Card) -> None:
+    """Holds the files of a bundle against the sha256 that its card gives.
+
+    Raises:
+        BundleMismatch: a file is missing or is another one.
+    """
+    for name, record in card.files.items():
+        path = directory / name
+        if not path.is_file():
+            raise _mismatch(f"{CARD} lists {name}", f"{directory} has no such file")
+        found = sha256(path)
+        if found != record.sha256:
+            raise _mismatch(f"{CARD} gives {name} the sha256 {record.sha256}", f"the file's is {found}")
+
+
+Expected = tuple[list[Tensor], list[Tensor]]
+"""The inputs and outputs that a graph must have."""
+
+
+def _encoder_tensors(kind: Evidence) -> Expected:
+    return (
+        [Tensor(Encoder.INPUT, (None, kind.size, kind.size, 3), _UINT8)],
+        [Tensor(Encoder.OUTPUT, (None, kind.features), _FLOAT)],
+    )
+
+
+def _recurrent_tensors(card: Card) -> Expected:
+    features = [Tensor(kind.name, (None, None, kind.features), _FLOAT) for kind in card.evidence]
+    state = [Tensor(part.name, (None, part.size), _FLOAT) for part in card.recurrent.state]
+    following = [Tensor(Recurrent.NEXT + part.name, part.shape, part.type) for part in state]
+    logits = Tensor(Recurrent.LOGITS, (None, None, len(card.labels)), _FLOAT)
+    return [*features, Tensor(LENGTHS, (None,), _INT64), *state], [logits, *following]
+
+
+def _check(file: str, session: Session, expected: Expected, card: Card) -> None:
+    for side, wanted, found in zip(("input", "output"), expected, (session.inputs, session.outputs), strict=True):
+        for tensor in _differing(wanted, {one.name: one for one in found}):
+            raise _mismatch(
+                f"by {CARD}, {file} has the {side} {tensor}",
+                f"the graph's {side}s are {'; '.join(map(str, found))}",
+            )
+        surplus = {one.name for one in found} - {one.name for one in wanted}
+        if surplus and side == "input":
+            raise _mismatch(f"{CARD} knows no input {', '.join(sorted(surplus))} of {file}", "the graph needs it")
+    for key, value in metadata(card).items():
+        stated = session.metadata.get(key)
+        if stated is None or (json.loads(stated) != json.loads(value) if value[:1] in "[{" else stated != value):
+            raise _mismatch(f"{CARD} gives {key} as {value}", f"the metadata of {file} as {stated}")
+
+
+def _differing(wanted: list[Tensor], found: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    for tensor in wanted:
+        there = found.get(tensor.name)
+        # A graph may leave open what the card fixes, since the card then decides; never the reverse.
+        fits = there is not None and there.type == tensor.type and len(there.shape) == len(tensor.shape)
+        if (
+            there is None
+            or not fits
+            or any(has is not None and has != wants for has, wants in zip(there.shape, tensor.shape, strict=True))
+        ):
+            yield tensor
+
+
+def _mismatch(one_side: str, other_side: str) -> BundleMismatch:
+    return BundleMismatch(f"{one_side}, but {other_side}", "Export the bundle anew, or fetch it again whole.")

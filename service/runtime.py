@@ -1,0 +1,212 @@
+"""The service without HTTP: loads a bundle, proves it, answers clips, drains and stops.
+
+`kinema serve` puts HTTP in front of it, `kinema predict` uses it as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from service.admission import Admission
+from service.errors import EngineDead, Starting
+from service.events import Observe, ignore
+from service.inference.batcher import Batcher
+from service.inference.bundle import Bundle
+from service.inference.card import Card
+from service.inference.session import Device
+from service.pipeline import Answer, Pipeline, Query
+from service.video.pool import DecoderPool
+from service.video.source import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a runtime works.
+
+    Attributes:
+        model: directory of the bundle.
+        device: where graphs run.
+        limits: what a clip may cost.
+        max_in_flight: clips in flight at the same time.
+        decoders: clips decoded at the same time.
+        request_timeout_s: how long an answer may take.
+    """
+
+    model: Path
+    device: Device
+    limits: Limits
+    max_in_flight: int
+    decoders: int
+    request_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold for the service to be ready."""
+
+    ok: bool
+    detail: str
+
+
+_T = TypeVar("_T")
+_WAITING = Check(ok=False, detail="not yet")
+
+
+class Runtime:
+    """One model at work. Belongs to one event loop.
+
+    Args:
+        options: how it works.
+        observe: told of everything that happens to clips.
+    """
+
+    def __init__(self, options: Options, observe: Observe = ignore) -> None:
+        self.options = options
+        self.admission = Admission(options.max_in_flight, options.device.slots)
+        self.started_at_s = time.time()
+        self._observe = observe
+        self._pipeline: Pipeline | None = None
+        self._checks = dict.fromkeys(("loaded", "warmed", "golden_clip"), _WAITING)
+
+    async def start(self) -> None:
+        """Loads the bundle, warms it and answers the golden clip.
+
+        What fails shows in `checks`, and the runtime stays unready.
+
+        Raises:
+            KinemaError: the bundle cannot be served.
+        """
+        loaded = await self._step("loaded", self._load)
+        self._pipeline = loaded
+        await self._step("warmed", lambda: self._warm(loaded))
+        await self._step("golden_clip", lambda: self._prove(loaded))
+
+    async def _step(self, name: str, work: Callable[[], Awaitable[_T]]) -> _T:
+        started_s = time.perf_counter()
+        try:
+            result = await work()
+        except Exception as error:
+            self._checks[name] = Check(ok=False, detail=str(error))
+            raise
+        self._checks[name] = Check(ok=True, detail=f"after {time.perf_counter() - started_s:.2f} s")
+        return result
+
+    async def _load(self) -> Pipeline:
+        options = self.options
+        bundle = await asyncio.to_thread(Bundle.load, options.model, options.device)
+        batcher = Batcher(
+            bundle.encoders,
+            bundle.card.evidence,
+            slots=options.device.slots,
+            max_batch=options.device.max_batch,
+            observe=self._observe,
+        )
+        return Pipeline(
+            bundle,
+            DecoderPool(options.decoders),
+            batcher,
+            limits=options.limits,
+            timeout_s=options.request_timeout_s,
+            observe=self._observe,
+        )
+
+    async def _warm(self, pipeline: Pipeline) -> None:
+        # onnxruntime allocates its arenas at a graph's first run with a shape; no request shall pay for that.
+        bundle, most = pipeline.bundle, self.options.device.max_batch
+        for kind in bundle.card.evidence:
+            blank = np.zeros((kind.size, kind.size, 3), dtype=np.uint8)
+            for pictures in {1, most}:
+                await asyncio.to_thread(bundle.encoders[kind.name].encode, [blank] * pictures)
+
+    async def _prove(self, pipeline: Pipeline) -> None:
+        bundle = pipeline.bundle
+        answer = await pipeline.answer(bundle.golden_clip, Query())
+        golden = bundle.card.golden
+        apart = float(np.abs(answer.scores - np.asarray(golden.scores)).max())
+        if not apart <= golden.tolerance:
+            raise EngineDead(
+                f"the golden clip's scores are {apart:.2g} away from those in the card; {golden.tolerance:g} is allowed",
+                "This machine computes something else than the one that exported the model: export it here, or report it.",
+            )
+
+    @property
+    def card(self) -> Card | None:
+        """The card of the model, once it is loaded."""
+        return None if self._pipeline is None else self._pipeline.bundle.card
+
+    @property
+    def depth(self) -> int:
+        """Pictures waiting for an encoder."""
+        return 0 if self._pipeline is None else self._pipeline.depth
+
+    @property
+    def checks(self) -> dict[str, Check]:
+        """What must hold for the service to be ready, by name."""
+        engine = _WAITING
+        if self._pipeline is not None:
+            alive = self._pipeline.alive
+            engine = Check(ok=alive, detail="works" if alive else "dead")
+        draining = self.admission.draining
+        accepting = Check(ok=not draining, detail="shutting down" if draining else "takes clips")
+        return {**self._checks, "engine": engine, "accepting": accepting}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every check holds."""
+        return all(check.ok for check in self.checks.values())
+
+    @contextmanager
+    def admit(self) -> Iterator[Pipeline]:
+        """Holds a slot for a clip for the time of the block, which begins where its upload does.
+
+        Raises:
+            Busy: every slot is taken.
+            Draining, Starting, EngineDead: no clip can be answered now.
+        """
+        with self.admission.slot():
+            yield self._working()
+
+    def _working(self) -> Pipeline:
+        lacking = {name: check for name, check in self.checks.items() if not check.ok}
+        faults = "; ".join(f"{name}: {check.detail}" for name, check in lacking.items() if check is not _WAITING)
+        if faults:
+            raise EngineDead(f"the engine cannot answer: {faults}", "Ask another instance; this one needs a restart.")
+        if lacking or self._pipeline is None:
+            raise Starting("the model is still being loaded and checked", "Wait as long as Retry-After says.")
+        return self._pipeline
+
+    async def answer(self, clip: bytes, query: Query) -> Answer:
+        """Admits and answers one clip that is there already.
+
+        Raises:
+            KinemaError: as `admit` and `Pipeline.answer` do.
+        """
+        with self.admit() as pipeline:
+            return await pipeline.answer(clip, query)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Takes no new clip and waits for those in flight.
+
+        Returns:
+            Whether all of them were answered in time.
+        """
+        self.admission.drain()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.admission.idle()
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Ends the engine."""
+        if self._pipeline is not None:
+            await asyncio.to_thread(self._pipeline.stop)
