@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import ClipError, DeadlineExceeded, KinemaError, LimitExceeded, Unavailable
-from service.events import ClipAnswered, ClipFailed, Observe, Reason, Timing, ignore
+from service.errors import DeadlineExceeded
+from service.events import ClipAnswered, Observe, Timing, ignore
 from service.inference.batcher import Batcher, Order
 from service.inference.bundle import Bundle
 from service.inference.postprocess import Prediction, rank, scores
@@ -60,7 +60,7 @@ class Pipeline:
         batcher: where pictures are encoded.
         limits: what a clip may cost.
         timeout_s: how long an answer may take.
-        observe: told of every clip answered or failed.
+        observe: told of every clip answered.
     """
 
     def __init__(
@@ -109,23 +109,18 @@ class Pipeline:
             DeadlineExceeded: no answer in time.
             EngineDead: the engine stopped.
         """
-        model = self.bundle.card.name
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._answer(clip, query)
         except TimeoutError as error:
-            detail = f"no answer within {self._timeout_s:g} s"
-            self._observe(ClipFailed(model, "timeout", detail))
-            raise DeadlineExceeded(detail, "Send a shorter clip or a smaller picture, or try again later.") from error
-        except asyncio.CancelledError:
-            self._observe(ClipFailed(model, "cancelled", "the client hung up"))
-            raise
-        except Exception as error:
-            self._observe(ClipFailed(model, reason(error), str(error)))
-            raise
+            raise DeadlineExceeded(
+                f"no answer within {self._timeout_s:g} s", "Send a shorter or smaller clip, or try again later."
+            ) from error
         decoded = answer.decoded
         self._observe(
-            ClipAnswered(model, answer.timing, decoded.media.frames_decoded, decoded.padded, decoded.pictures)
+            ClipAnswered(
+                self.bundle.card.name, answer.timing, decoded.media.frames_decoded, decoded.padded, decoded.pictures
+            )
         )
         return answer
 
@@ -184,18 +179,3 @@ async def _unless_failed(decoding: Awaitable[Decoding], order: Order) -> Decodin
     finally:
         decoder.cancel()
         failure.cancel()
-
-
-def reason(error: Exception) -> Reason:
-    """The word for why a clip was not answered."""
-    match error:
-        case LimitExceeded():
-            return "limit"
-        case ClipError():
-            return "media"
-        case Unavailable():
-            return "unavailable"
-        case KinemaError():
-            return "rejected"
-        case _:
-            return "other"

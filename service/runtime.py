@@ -16,8 +16,17 @@ from typing import TypeVar
 import numpy as np
 
 from service.admission import Admission
-from service.errors import EngineDead, Starting
-from service.events import Observe, ignore
+from service.errors import (
+    Busy,
+    ClientGone,
+    ClipError,
+    DeadlineExceeded,
+    EngineDead,
+    LimitExceeded,
+    Starting,
+    Unavailable,
+)
+from service.events import ClipFailed, Observe, Reason, ignore
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle
 from service.inference.card import Card
@@ -133,8 +142,8 @@ class Runtime:
         apart = float(np.abs(answer.scores - np.asarray(golden.scores)).max())
         if not apart <= golden.tolerance:
             raise EngineDead(
-                f"the golden clip's scores are {apart:.2g} away from those in the card; {golden.tolerance:g} is allowed",
-                "This machine computes something else than the one that exported the model: export it here, or report it.",
+                f"the golden clip's scores are {apart:.2g} away from the card's; {golden.tolerance:g} is allowed",
+                "This machine computes something else than the one that exported the model: export it here.",
             )
 
     @property
@@ -171,8 +180,16 @@ class Runtime:
             Busy: every slot is taken.
             Draining, Starting, EngineDead: no clip can be answered now.
         """
-        with self.admission.slot():
-            yield self._working()
+        model = "" if self.card is None else self.card.name
+        try:
+            with self.admission.slot():
+                yield self._working()
+        except asyncio.CancelledError:
+            self._observe(ClipFailed(model, "cancelled", "the client hung up"))
+            raise
+        except Exception as error:
+            self._observe(ClipFailed(model, _reason(error), str(error)))
+            raise
 
     def _working(self) -> Pipeline:
         lacking = {name: check for name, check in self.checks.items() if not check.ok}
@@ -210,3 +227,21 @@ class Runtime:
         """Ends the engine."""
         if self._pipeline is not None:
             await asyncio.to_thread(self._pipeline.stop)
+
+
+def _reason(error: Exception) -> Reason:
+    """The word for why a clip was not answered."""
+    for kinds, word in _REASONS:
+        if isinstance(error, kinds):
+            return word
+    return "other"
+
+
+_REASONS: tuple[tuple[type[Exception], Reason], ...] = (
+    (LimitExceeded, "limit"),
+    (ClipError, "media"),
+    (Busy, "rejected"),
+    (Unavailable, "unavailable"),
+    (DeadlineExceeded, "timeout"),
+    (ClientGone, "cancelled"),
+)

@@ -37,7 +37,7 @@ class Device:
     max_batch: int
 
     @classmethod
-    def choose(cls, wanted: DeviceName, cores: int) -> Device:
+    def choose(cls, wanted: DeviceName, cores: int, max_batch: int | None = None) -> Device:
         """Finds a device; `auto` takes the best that this build of onnxruntime has.
 
         A CPU's cores each run a small batch of their own: there, two sessions' worth of single threads carry up to
@@ -52,8 +52,8 @@ class Device:
         if name not in there:
             raise BundleError(f"there is no device {wanted!r} here", f"Set KINEMA_DEVICE to {' or '.join(there)}.")
         if name == "cuda":
-            return cls(name, (_PROVIDERS["cuda"], _PROVIDERS["cpu"]), slots=1, max_batch=64)
-        return cls(name, (_PROVIDERS["cpu"],), slots=cores, max_batch=2)
+            return cls(name, (_PROVIDERS["cuda"], _PROVIDERS["cpu"]), slots=1, max_batch=max_batch or 64)
+        return cls(name, (_PROVIDERS["cpu"],), slots=cores, max_batch=max_batch or 2)
 
 
 def usable_cores() -> int:

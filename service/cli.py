@@ -1,0 +1,150 @@
+"""The `kinema` command. Commands of other packages join it through the entry points `kinema.commands`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from service import logs
+from service.app import build
+from service.batch import Form, predict_all
+from service.errors import KinemaError
+from service.inference.bundle import Bundle
+from service.inference.session import Device
+from service.server import Server
+from service.settings import Settings
+
+app = typer.Typer(
+    name="kinema",
+    help="Recognises actions in video.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", "-m", help="Directory of the bundle.  [default: KINEMA_MODEL, else the shipped one]"),
+]
+
+
+def _settings(**given: object) -> Settings:
+    """Settings from the environment, overridden by the options that were given.
+
+    Raises:
+        BadParameter: a variable or an option is not valid; the message names it.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = "; ".join(f"KINEMA_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise typer.BadParameter(faults) from error
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"kinema {version('kinema')}")
+        raise typer.Exit
+
+
+@app.callback()
+def kinema(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Recognises actions in video."""
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.  [default: KINEMA_HOST, else 127.0.0.1]")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.  [default: KINEMA_PORT, else 8000]")] = None,
+    model: ModelOption = None,
+) -> None:
+    """Serve a model over HTTP. Every setting has a variable KINEMA_*: see docs/operations.md."""
+    settings = _settings(host=host, port=port, model=model)
+    logs.configure(settings.log_format, settings.log_level)
+    server = Server(build(settings), settings)
+    server.run()
+    raise typer.Exit(server.exit_code)
+
+
+@app.command()
+def predict(
+    clips: Annotated[list[Path], typer.Argument(help="The clips.", show_default=False)],
+    model: ModelOption = None,
+    top_k: Annotated[int, typer.Option(min=1, help="At most so many predictions for each clip.")] = 5,
+    min_score: Annotated[float, typer.Option(min=0, max=1, help="Only predictions with at least this score.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each clip, one a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A CSV row for each prediction.")] = False,
+) -> None:
+    """Say what is being done in clips. A bad clip does not stop the rest; the exit code is then 1."""
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    form: Form = "json" if as_json else "csv" if as_csv else "table"
+    settings = _settings(model=model)
+    if not predict_all(clips, settings.options(), form, top_k, min_score):
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(
+    directory: Annotated[Path | None, typer.Argument(help="The bundle; default: the one that would be served.")] = None,
+) -> None:
+    """Verify a bundle and show its card."""
+    settings = _settings(model=directory)
+    card = Bundle.load(settings.model, Device.choose("cpu", 1)).card
+    table = Table(title=f"{card.name} {card.version}", show_header=False, title_justify="left")
+    rows = {
+        "description": card.description,
+        "labels": ", ".join(card.labels),
+        "evidence": "\n".join(
+            f"{kind.name}: {kind.picture}, {kind.size} px, every {kind.cadence}" for kind in card.evidence
+        ),
+        "sampling": f"{card.sampling.num_clips} windows of {card.sampling.clip_len} steps at {card.sampling.fps:g} fps",
+        "head": card.recurrent.head,
+        "metrics": "\n".join(f"{one.name} {one.value:.3f} on {one.clips} clips ({one.split})" for one in card.metrics),
+        "licences": f"weights: {card.licences.weights}\ndata: {card.licences.data}",
+        "files": "\n".join(f"{name}, {record.bytes} bytes, verified" for name, record in card.files.items()),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table)
+
+
+def _join_commands() -> None:
+    for entry in entry_points(group="kinema.commands"):
+        try:
+            command = entry.load()
+        except ModuleNotFoundError as error:
+            # An installation for serving alone has no `model` package; anything else that is missing is a fault.
+            if error.name is None or error.name.partition(".")[0] != entry.module.partition(".")[0]:
+                raise
+            continue
+        app.command(entry.name)(command)
+
+
+def main() -> None:
+    """Runs the command line; what goes wrong on purpose is told in words and not in a traceback."""
+    _join_commands()
+    try:
+        app()
+    except KinemaError as error:
+        typer.secho(f"error: {error.detail}", fg="red", err=True)
+        if error.advice:
+            typer.echo(error.advice, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What goes over the wire, with an example of each."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.events import Timing
+from service.inference.card import Card
+from service.pipeline import Answer, Query
+from service.video.source import FpsSource
+
+
+class PredictQuery(BaseModel):
+    """What may be asked about a clip."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top_k: int = Field(5, ge=1, le=1000, description="At most so many predictions, best first.")
+    min_score: float = Field(0.0, ge=0, le=1, description="Only predictions with at least this score.")
+    start_s: float = Field(0.0, ge=0, allow_inf_nan=False, description="Where to begin looking, in seconds.")
+    end_s: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Where to stop looking, exclusive, in seconds; default: the end."
+    )
+
+    @model_validator(mode="after")
+    def _span_is_not_empty(self) -> Self:
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError(f"end_s is {self.end_s:g}, which is not after start_s, {self.start_s:g}")
+        return self
+
+    def query(self) -> Query:
+        """The same for the pipeline."""
+        return Query(self.top_k, self.min_score, self.start_s, self.end_s)
+
+
+class ModelName(BaseModel):
+    """Which model answered."""
+
+    name: str = Field(examples=["everyday-actions"])
+    version: str = Field(examples=["1.0.0"])
+
+
+class PredictionOut(BaseModel):
+    """One label with its score."""
+
+    label: str = Field(examples=["golf"])
+    label_id: int = Field(description="index in the model's labels", examples=[6])
+    score: float = Field(description="0 to 1; all labels' scores sum to one before top_k", examples=[0.93])
+
+
+class MediaOut(BaseModel):
+    """What the clip is."""
+
+    duration_s: float = Field(examples=[10.0])
+    width: int = Field(description="pixels, as it is seen: rotation applied", examples=[340])
+    height: int = Field(examples=[256])
+    fps: float = Field(examples=[30.0])
+    fps_source: FpsSource = Field(description="where fps comes from", examples=["container"])
+    codec: str = Field(description="four-character code", examples=["h264"])
+    frames_decoded: int = Field(description="frames decoded to answer, those not looked at included", examples=[287])
+
+
+class SamplingOut(BaseModel):
+    """The receipt: which moments the answer rests on."""
+
+    times_s: list[float] = Field(
+        description="timestamps of the frames looked at, from the container", examples=[[0.0, 0.066667, 0.133333]]
+    )
+    pictures: dict[str, int] = Field(
+        description="pictures that encoders read, by kind of evidence", examples=[{"appearance": 4, "motion": 16}]
+    )
+    padded: int = Field(description="moments without a frame of their own: the one before was repeated", examples=[0])
+
+
+class TimingOut(BaseModel):
+    """Where the time went, in milliseconds. Decoding and encoding overlap: the parts exceed the total."""
+
+    receive: float = Field(description="reading the upload", examples=[3.1])
+    queue: float = Field(description="waiting for a decoder", examples=[0.1])
+    decode: float = Field(description="from the decoder's start to its last picture", examples=[61.0])
+    encode: float = Field(description="from the first picture to the last feature", examples=[88.4])
+    recur: float = Field(description="in the recurrent head", examples=[1.2])
+    total: float = Field(description="from the request to the answer", examples=[95.5])
+
+
+class PredictResponse(BaseModel):
+    """What was seen, when, how sure, and where the time went."""
+
+    model: ModelName
+    predictions: list[PredictionOut]
+    media: MediaOut
+    sampling: SamplingOut
+    timing_ms: TimingOut
+    warnings: list[str] = Field(description="what to know about this answer, in sentences", examples=[[]])
+
+    @classmethod
+    def of(cls, answer: Answer, card: Card, receive_s: float) -> Self:
+        """The answer as it goes over the wire."""
+        decoded, media = answer.decoded, answer.decoded.media
+        return cls(
+            model=ModelName(name=card.name, version=card.version),
+            predictions=[
+                PredictionOut(label=one.label, label_id=one.label_id, score=one.score) for one in answer.predictions
+            ],
+            media=MediaOut(
+                duration_s=media.duration_s,
+                width=media.width,
+                height=media.height,
+                fps=media.fps,
+                fps_source=media.fps_source,
+                codec=media.codec,
+                frames_decoded=media.frames_decoded,
+            ),
+            sampling=SamplingOut(times_s=list(decoded.times_s), pictures=decoded.pictures, padded=decoded.padded),
+            timing_ms=_timing(answer.timing, receive_s),
+            warnings=list(answer.warnings),
+        )
+
+
+def _timing(timing: Timing, receive_s: float) -> TimingOut:
+    def ms(seconds: float) -> float:
+        return round(seconds * 1000, 3)
+
+    return TimingOut(
+        receive=ms(receive_s),
+        queue=ms(timing.queue),
+        decode=ms(timing.decode),
+        encode=ms(timing.encode),
+        recur=ms(timing.recur),
+        total=ms(timing.total + receive_s),
+    )
+
+
+class CheckOut(BaseModel):
+    """One thing that must hold for the service to be ready."""
+
+    ok: bool = Field(examples=[True])
+    detail: str = Field(examples=["after 0.41 s"])
+
+
+class Alive(BaseModel):
+    """The answer of the liveness probe."""
+
+    status: str = Field(examples=["alive"])
+
+
+class Readiness(BaseModel):
+    """The answer of the readiness probe."""
+
+    status: str = Field(description="ready, or not ready", examples=["ready"])
+    checks: dict[str, CheckOut]
+
+
+class Health(Readiness):
+    """Readiness with what a person asks next."""
+
+    model: ModelName | None = Field(description="null until it is loaded")
+    service_version: str = Field(examples=["0.1.0"])
+    uptime_s: float = Field(examples=[3600.5])
+    in_flight: int = Field(description="clips in flight", examples=[2])
+    slots: int = Field(description="clips that may be in flight", examples=[16])
+
+
+class ModelSummary(ModelName):
+    """A model in the list of models."""
+
+    description: str
+    labels: list[str] = Field(examples=[["brush_hair", "catch", "clap"]])
+    evidence: list[str] = Field(description="the kinds of evidence that it reads", examples=[["appearance", "motion"]])
+
+
+class Models(BaseModel):
+    """The models that are served."""
+
+    models: list[ModelSummary]

@@ -1,0 +1,133 @@
+"""The clip that a request carries, read within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from email.message import Message
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from service.errors import ClientGone, LimitExceeded, MalformedRequest, UnsupportedMedia, UploadStalled
+
+FIELD = "file"
+_HOW = 'Send it as `curl -F file=@clip.mp4 URL` or as `curl -H "Content-Type: video/mp4" --data-binary @clip.mp4 URL`.'
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be uploaded, and how slowly.
+
+    Attributes:
+        max_bytes: of the clip.
+        stall_s: seconds without a byte.
+        timeout_s: seconds for all of it.
+    """
+
+    max_bytes: int
+    stall_s: float
+    timeout_s: float
+
+
+# A multipart body is longer than its clip by boundaries and headers, which are short.
+_MULTIPART_OVERHEAD = 64 * 1024
+
+
+async def read_clip(request: Request, bounds: Bounds) -> bytes:
+    """Reads the clip from the multipart field `file` or from the raw body, in memory only.
+
+    Raises:
+        MalformedRequest: no clip, an empty one, a field that is not known, a broken multipart body.
+        UnsupportedMedia: a content type that carries no clip.
+        LimitExceeded: over `bounds.max_bytes`; reading stops there.
+        UploadStalled: too slow.
+        ClientGone: the client hung up.
+    """
+    content_type = Message()
+    content_type["Content-Type"] = request.headers.get("content-type", "application/octet-stream")
+    kind = content_type.get_content_type()
+    try:
+        async with asyncio.timeout(bounds.timeout_s):
+            if kind == "multipart/form-data":
+                clip = await _from_form(request, bounds)
+            elif kind.startswith("video/") or kind in {"application/octet-stream", "image/gif"}:
+                clip = b"".join([chunk async for chunk in _chunks(request, bounds, bounds.max_bytes)])
+            else:
+                raise UnsupportedMedia(f"a body of type {kind} carries no clip", _HOW, kind)
+    except TimeoutError as error:
+        raise UploadStalled(
+            f"the upload was not complete after {bounds.timeout_s:g} s", "Send a smaller clip, or over a faster line."
+        ) from error
+    except ClientDisconnect as error:
+        raise ClientGone("the client hung up during the upload") from error
+    if not clip:
+        raise MalformedRequest("the clip is empty: 0 bytes", _HOW)
+    return clip
+
+
+async def _chunks(request: Request, bounds: Bounds, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_large(bounds, f"the body has {int(declared)} bytes")
+    received = 0
+    stream = request.stream()
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(stream), bounds.stall_s)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise UploadStalled(
+                f"nothing of the upload arrived for {bounds.stall_s:g} s ({received} bytes had)",
+                "Send the clip again without pausing.",
+            ) from error
+        received += len(chunk)
+        if received > max_bytes:
+            raise _too_large(bounds, f"the body has more than {max_bytes} bytes")
+        yield chunk
+
+
+class _MemoryParser(MultiPartParser):
+    """Starlette's parser, told never to write to disk: the bytes are bounded already."""
+
+    def __init__(self, request: Request, bounds: Bounds) -> None:
+        limit = bounds.max_bytes + _MULTIPART_OVERHEAD
+        super().__init__(request.headers, _chunks(request, bounds, limit), max_files=1, max_fields=8)
+        self.spool_max_size = limit + 1
+
+
+async def _from_form(request: Request, bounds: Bounds) -> bytes:
+    try:
+        form = await _MemoryParser(request, bounds).parse()
+    except MultiPartException as error:
+        raise MalformedRequest(f"the multipart body cannot be read: {error.message}", _HOW) from error
+    except KeyError as error:  # starlette looks for a boundary that the content type does not give
+        raise MalformedRequest("the multipart body cannot be read: its Content-Type has no boundary", _HOW) from error
+    try:
+        unknown = sorted(set(form) - {FIELD})
+        if unknown:
+            raise MalformedRequest(f"unknown field {', '.join(unknown)}; parameters go into the query string", _HOW)
+        upload = form.get(FIELD)
+        if upload is None:
+            raise MalformedRequest(f"the multipart body has no field {FIELD!r}", _HOW)
+        if not isinstance(upload, UploadFile):
+            raise MalformedRequest(f"the field {FIELD!r} is text, not a file: it has no filename", _HOW)
+        clip = await upload.read()
+    finally:
+        await form.close()
+    if len(clip) > bounds.max_bytes:
+        raise _too_large(bounds, f"the clip has {len(clip)} bytes")
+    return clip
+
+
+def _too_large(bounds: Bounds, what: str) -> LimitExceeded:
+    return LimitExceeded(
+        "KINEMA_MAX_UPLOAD_MB",
+        f"{bounds.max_bytes / 1e6:g} MB",
+        f"{what}; the limit is {bounds.max_bytes / 1e6:g} MB",
+        "Cut the clip, or make it smaller: the model looks at small pictures a few times a second.",
+    )

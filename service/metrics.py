@@ -1,0 +1,103 @@
+"""Prometheus metrics: listens to what the pipeline reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
+
+from service.events import BatchEncoded, ClipAnswered, ClipFailed, Event, PicturesDropped
+from service.inference.card import Card
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """Counts and times. An instance has a registry of its own, so that two services in one process do not mix."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        model = ["model"]
+        self._requests = Counter(
+            "kinema_requests", "Answers to /predict by HTTP status.", ["model", "code"], registry=registry
+        )
+        self._failures = Counter(
+            "kinema_request_failures",
+            "Clips that were not answered, by reason.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "kinema_request_duration_seconds",
+            "From the first byte of a request to /predict to its answer.",
+            model,
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._stages = {
+            stage: Histogram(
+                f"kinema_{stage}_duration_seconds",
+                f"{what}, for each clip.",
+                model,
+                registry=registry,
+                buckets=_SECONDS,
+            )
+            for stage, what in (
+                ("queue", "Waiting for a decoder"),
+                ("decode", "Decoding"),
+                ("encode", "From the first picture to the last feature"),
+                ("recur", "In the recurrent head"),
+            )
+        }
+        self._batch = Histogram(
+            "kinema_batch_size", "Pictures in a batch.", ["evidence"], registry=registry, buckets=_BATCHES
+        )
+        self._frames = Counter(
+            "kinema_frames",
+            "Frames decoded, pictures sampled of them, moments padded by a repeated frame, pictures dropped unencoded.",
+            ["stage"],
+            registry=registry,
+        )
+        self._depth = Gauge("kinema_queue_depth", "Pictures waiting for an encoder.", registry=registry)
+        self._in_progress = Gauge("kinema_requests_in_progress", "Clips in flight.", registry=registry)
+        self._ready = Gauge("kinema_ready", "1 when every readiness check holds.", registry=registry)
+        self._info = Gauge(
+            "kinema_model_info", "The model served; always 1.", ["model", "version", "device"], registry=registry
+        )
+
+    def watch(self, *, depth: Callable[[], int], in_progress: Callable[[], int], ready: Callable[[], bool]) -> None:
+        """Reads these whenever metrics are asked for."""
+        self._depth.set_function(depth)
+        self._in_progress.set_function(in_progress)
+        self._ready.set_function(ready)
+
+    def serves(self, card: Card, device: str) -> None:
+        """Names the model."""
+        self._info.labels(card.name, card.version, device).set(1)
+
+    def answered(self, model: str, code: int, seconds: float) -> None:
+        """Counts an answer to /predict, good or bad."""
+        self._requests.labels(model, str(code)).inc()
+        self._duration.labels(model).observe(seconds)
+
+    def observe(self, event: Event) -> None:
+        """Takes note of an event; may be called from any thread."""
+        match event:
+            case ClipAnswered(model, timing, frames_decoded, frames_padded, pictures):
+                for stage, histogram in self._stages.items():
+                    histogram.labels(model).observe(getattr(timing, stage))
+                self._frames.labels("decoded").inc(frames_decoded)
+                self._frames.labels("sampled").inc(sum(pictures.values()))
+                self._frames.labels("padded").inc(frames_padded)
+            case ClipFailed(model, reason):
+                self._failures.labels(model, reason).inc()
+            case BatchEncoded(kind, pictures):
+                self._batch.labels(kind).observe(pictures)
+            case PicturesDropped(pictures):
+                self._frames.labels("dropped").inc(pictures)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """All metrics in Prometheus' text format, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE

@@ -1,0 +1,73 @@
+"""Every KINEMA_* variable, typed, with its default and its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.inference.session import Device, DeviceName, usable_cores
+from service.runtime import Options
+from service.video.source import Limits
+
+_SHIPPED_MODEL = Path(__file__).parent.parent / "model" / "artifacts" / "default"
+
+
+class Settings(BaseSettings):
+    """How this process serves. A field `x` is set by the environment variable `KINEMA_X`."""
+
+    model_config = SettingsConfigDict(env_prefix="KINEMA_", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; a container needs 0.0.0.0.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    model: Path = Field(_SHIPPED_MODEL, description="Directory of the bundle to serve.")
+    device: DeviceName = Field("auto", description="Where graphs run: auto, cpu or cuda.")
+
+    max_upload_mb: float = Field(
+        100, gt=0, description="Largest clip in megabytes (10^6 bytes); reading stops there, so memory is bounded."
+    )
+    max_pixels: int = Field(
+        4096 * 2304, gt=0, description="Most pixels of one frame; 4K passes. A small file can hold huge frames."
+    )
+    max_duration_s: float = Field(600, gt=0, description="Longest clip in seconds.")
+    max_frames: int = Field(
+        36_000, gt=0, description="Most frames decoded for one answer; a header can lie about duration and rate."
+    )
+    max_in_flight: int = Field(16, gt=0, description="Clips in flight; one more is answered 429 at once.")
+    decoders: int = Field(0, ge=0, description="Clips decoded at the same time; 0 means one for each usable core.")
+    max_batch: int = Field(0, ge=0, description="Pictures in a batch; 0 means what suits the device.")
+
+    upload_stall_s: float = Field(10, gt=0, description="An upload that sends nothing for so long is answered 408.")
+    upload_timeout_s: float = Field(120, gt=0, description="An upload that takes longer than this is answered 408.")
+    request_timeout_s: float = Field(60, gt=0, description="No answer so long after the upload: 504.")
+    drain_s: float = Field(
+        30, gt=0, description="After SIGTERM, how long admitted clips may take; keep below the orchestrator's grace."
+    )
+
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: coloured lines on a terminal, JSON elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The largest clip in bytes."""
+        return int(self.max_upload_mb * 1_000_000)
+
+    def options(self) -> Options:
+        """What the runtime needs of these settings.
+
+        Raises:
+            BundleError: the device asked for is not there.
+        """
+        cores = usable_cores()
+        return Options(
+            model=self.model,
+            device=Device.choose(self.device, cores, self.max_batch or None),
+            limits=Limits(self.max_pixels, self.max_duration_s, self.max_frames),
+            max_in_flight=self.max_in_flight,
+            decoders=self.decoders or cores,
+            request_timeout_s=self.request_timeout_s,
+        )
