@@ -57,7 +57,7 @@ def predict_all(clips: Iterable[Path], options: Options, form: Form, top_k: int,
 
 
 async def _predict_all(clips: list[Path], options: Options, teller: Teller, query: Query) -> bool:
-    side_by_side = options.device.slots
+    side_by_side = max(2, options.decoders)
     runtime = Runtime(replace(options, max_in_flight=max(options.max_in_flight, side_by_side)))
     bar = Progress(
         TextColumn("{task.description}"),

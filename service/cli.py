@@ -31,7 +31,7 @@ app = typer.Typer(
 
 ModelOption = Annotated[
     Path | None,
-    typer.Option("--model", "-m", help="Directory of the bundle.  [default: KINEMA_MODEL, else the shipped one]"),
+    typer.Option("--model", "-m", help="Directory of the bundle; default: KINEMA_MODEL, else the shipped."),
 ]
 
 
@@ -65,10 +65,8 @@ def kinema(
 
 @app.command()
 def serve(
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on.  [default: KINEMA_HOST, else 127.0.0.1]")
-    ] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.  [default: KINEMA_PORT, else 8000]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address; default: KINEMA_HOST, else 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; default: KINEMA_PORT, else 8000.")] = None,
     model: ModelOption = None,
 ) -> None:
     """Serve a model over HTTP. Every setting has a variable KINEMA_*: see docs/operations.md."""
@@ -109,7 +107,7 @@ def models(
         "description": card.description,
         "labels": ", ".join(card.labels),
         "evidence": "\n".join(
-            f"{kind.name}: {kind.picture}, {kind.size} px, every {kind.cadence}" for kind in card.evidence
+            f"{kind.name}: {kind.picture}, {kind.size} px, every {kind.cadence} steps" for kind in card.evidence
         ),
         "sampling": f"{card.sampling.num_clips} windows of {card.sampling.clip_len} steps at {card.sampling.fps:g} fps",
         "head": card.recurrent.head,

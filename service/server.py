@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from collections.abc import Coroutine
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,7 +17,7 @@ from service.errors import BundleError
 from service.runtime import Runtime
 from service.settings import Settings
 
-# Longer than the idle time of common load balancers, so that they close connections and not we in the midst of a request.
+# Longer than common load balancers' idle time: they should close idle connections, not we in the midst of a request.
 _KEEP_ALIVE_S = 75
 # What is left after draining are answers being written.
 _CLOSING_S = 2
@@ -95,8 +97,8 @@ class Server(uvicorn.Server):
             self.exit_code = 1
             self.should_exit = True
 
-    def _watch(self, work: asyncio._CoroutineLike[None]) -> None:
+    def _watch(self, work: Coroutine[Any, Any, None]) -> None:
         # The loop itself holds tasks only weakly.
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
