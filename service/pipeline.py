@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -130,9 +129,10 @@ class Pipeline:
         task = DecodeTask(card.plan, card.evidence, self._limits, query.start_s, query.end_s)
         order = self._batcher.order()
         try:
-            decoding = await _unless_failed(self._decoders.decode(clip, task, order.put), order)
+            decoding = await self._decoders.decode(clip, task, order.put)
             order.close()
-            await _done(order)
+            # Shielded: cancelling the wait must not settle the order behind the batcher's back; `abandon` does that.
+            await asyncio.shield(asyncio.wrap_future(order.done))
         finally:
             order.abandon()
         encoded_s = time.perf_counter()
@@ -160,22 +160,3 @@ class Pipeline:
         if query.top_k <= labels:
             return decoding.decoded.warnings
         return (*decoding.decoded.warnings, f"top_k is {query.top_k}, but the model knows {labels} labels")
-
-
-async def _done(order: Order) -> None:
-    # Shielded: cancelling the wait must not settle the order behind the batcher's back; `abandon` does that.
-    await asyncio.shield(asyncio.wrap_future(order.done))
-
-
-async def _unless_failed(decoding: Awaitable[Decoding], order: Order) -> Decoding:
-    """Waits for the decoder, but not after one of the clip's batches has failed."""
-    decoder = asyncio.ensure_future(decoding)
-    failure = asyncio.ensure_future(_done(order))
-    try:
-        await asyncio.wait((decoder, failure), return_when=asyncio.FIRST_COMPLETED)
-        if failure.done():
-            failure.result()
-        return await decoder
-    finally:
-        decoder.cancel()
-        failure.cancel()

@@ -80,10 +80,11 @@ class Server(uvicorn.Server):
             self.should_exit = self.force_exit = True
             return
         self._runtime.admission.drain()
-        self._log.info("draining", signal=signal.Signals(sig).name, in_flight=self._runtime.admission.in_flight)
-        self._loop.call_soon_threadsafe(lambda: self._watch(self._drain()))
+        # All else waits for the loop: a signal may come in the midst of writing a log line.
+        self._loop.call_soon_threadsafe(lambda: self._watch(self._drain(signal.Signals(sig))))
 
-    async def _drain(self) -> None:
+    async def _drain(self, received: signal.Signals) -> None:
+        self._log.info("draining", signal=received.name, in_flight=self._runtime.admission.in_flight)
         if not await self._runtime.drain(self._settings.drain_s):
             left = self._runtime.admission.in_flight
             self._log.error("gave up draining", unanswered=left, after_s=self._settings.drain_s)

@@ -74,6 +74,8 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
         hanging_up.cancel()
         working.cancel()
         await asyncio.wait((working, hanging_up))
+        if not working.cancelled():
+            working.exception()  # an answer that nobody waits for any more may have failed too; asyncio would warn
 
 
 async def _hang_up(request: Request) -> None:
