@@ -1,0 +1,45 @@
+"""A bundle's answer to one clip, step by step as the service computes it, without its queues."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.views import LIMITS
+from service.inference.bundle import Bundle
+from service.inference.postprocess import scores
+from service.inference.sequence import Sequence
+from service.video.decode import DecodeTask, MadePicture, decode
+
+# A long clip has many windows; its pictures are encoded a few at a time, so that they need not all be kept.
+_BATCH = 16
+
+
+def answer(bundle: Bundle, data: bytes) -> NDArray[np.float64]:
+    """The scores of a clip, float64 [C], in the order of the card's labels.
+
+    Raises:
+        ClipError: the clip cannot be decoded.
+    """
+    card = bundle.card
+    sequence = Sequence(card.evidence)
+    waiting: defaultdict[str, list[MadePicture]] = defaultdict(list)
+
+    def encode(kind: str) -> None:
+        made = waiting.pop(kind)
+        features = bundle.encoders[kind].encode([picture.pixels for picture in made])
+        for picture, vector in zip(made, features, strict=True):
+            sequence.put(kind, picture.window, picture.step, vector)
+
+    def take(made: MadePicture) -> None:
+        waiting[made.kind].append(made)
+        if len(waiting[made.kind]) == _BATCH:
+            encode(made.kind)
+
+    receipt = decode(data, DecodeTask(card.plan, card.evidence, LIMITS), take)
+    for kind in list(waiting):
+        encode(kind)
+    logits, _ = bundle.recurrent.run(sequence.inputs(receipt.steps))
+    return scores(logits, card.temperature)

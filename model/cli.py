@@ -1,0 +1,112 @@
+"""The commands of `kinema` that make models. torch is imported when one runs, so that `kinema --help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+CACHE = Path("~/.cache/kinema/features")
+
+ClipsOption = Annotated[
+    Path | None,
+    typer.Option(help="Where the CSV's paths start; default: the directory beside it that has its name, else its own."),
+]
+CacheOption = Annotated[Path, typer.Option(help="Where features are kept between runs.")]
+JobsOption = Annotated[int, typer.Option(min=1, help="Cores to use.")]
+
+
+def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
+    data: Annotated[Path, typer.Argument(help="CSV with the columns path, label, source and fold.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the run.")],
+    head: Annotated[Literal["lstm", "mean"], typer.Option(help="The recurrent head to keep.")] = "lstm",
+    baselines: Annotated[
+        bool, typer.Option(help="Cross-validate the mean-pooled head, and each kind of evidence alone, for comparison.")
+    ] = True,
+    views: Annotated[int, typer.Option(min=1, help="Views of each clip to draw from: crops, mirrors, moments.")] = 9,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions of the cross-validation.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="The most epochs.")] = 30,
+    recipe: Annotated[
+        Path | None, typer.Option(help="JSON of what the model looks at; default: as the shipped model.")
+    ] = None,
+    clips: ClipsOption = None,
+    cache: CacheOption = CACHE,
+    jobs: JobsOption = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Train a recurrent head on labelled clips and cross-validate it."""
+    from model import work
+    from model.data import Dataset
+    from model.recipe import EVERYDAY, Recipe
+    from model.run import Plan, Run, variants
+    from model.train import TrainConfig
+    from model.views import Augmentation
+
+    dataset = Dataset.read(data, clips)
+    looked_at = Recipe.read(recipe) if recipe else EVERYDAY
+    plan = Plan(
+        dataset=dataset.digest,
+        labels=dataset.labels,
+        clips=len(dataset.clips),
+        folds=len(dataset.folds),
+        recipe=looked_at,
+        augmentation=Augmentation(),
+        training=TrainConfig(horizon=epochs),
+        views=views,
+        seeds=seeds,
+        variants=variants(head, tuple(kind.name for kind in looked_at.evidence), baselines=baselines),
+    )
+    run = Run.start(output, plan, resume=resume)
+    work.train(run, plan, dataset, cache.expanduser(), jobs)
+    typer.echo(
+        f"{output} is finished; `kinema export {output} -o BUNDLE --golden CLIP --name NAME` makes a bundle of it"
+    )
+
+
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A finished run, or a bundle.")],
+    data: Annotated[Path, typer.Argument(help="CSV with the columns path and label.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Directory for the confusion matrix, as CSV and picture.")
+    ] = None,
+    clips: ClipsOption = None,
+    cache: CacheOption = CACHE,
+    jobs: JobsOption = 1,
+) -> None:
+    """Measure a model's accuracy on labelled clips. On clips that it was trained on, the figure says nothing."""
+    from model import work
+    from model.data import Dataset
+
+    dataset = Dataset.read(data, clips, folds=False)
+    accuracy = work.evaluate(model, dataset, output, cache.expanduser(), jobs)
+    typer.echo(f"accuracy {100 * accuracy:.1f} % on {len(dataset.clips)} clips")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A finished run.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Directory of the bundle; one that is there is replaced.")
+    ],
+    golden: Annotated[Path, typer.Option(help="A small clip; the service answers it at start to check itself.")],
+    name: Annotated[str, typer.Option(help="The model's name: lower-case letters, digits, '.', '_' and '-'.")],
+    version: Annotated[str, typer.Option(help="The model's version.")] = "1.0.0",
+    description: Annotated[str, typer.Option(help="A sentence for people.")] = "",
+    weights_licence: Annotated[str, typer.Option(help="Under which terms the weights may be used.")] = "not stated",
+    data_licence: Annotated[
+        str, typer.Option(help="Under which terms the training data were published.")
+    ] = "not stated",
+) -> None:
+    """Make a bundle of a finished run: ONNX graphs, card and golden clip."""
+    import re
+
+    from model.export import Title
+    from model.export import export as make
+    from model.run import Run
+    from service.inference.card import Licences
+
+    if not re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", name):
+        raise typer.BadParameter(f"{name!r} is not a name: use lower-case letters, digits, '.', '_' and '-'")
+    title = Title(name, version, description, Licences(weights=weights_licence, data=data_licence))
+    card = make(Run(run), output, golden, title)
+    typer.echo(f"{output} is a bundle: {card.name} {card.version}, {len(card.labels)} labels")

@@ -1,0 +1,141 @@
+"""From a finished run to a bundle: graphs, card, golden clip.
+
+Everything is written to the bundle's place and then loaded and answered by the serving code, so what `kinema export`
+leaves behind is known to load.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model.answer import answer
+from model.graph import write_metadata, write_recurrent
+from model.net.classifier import Classifier
+from model.report import Row, rows
+from model.run import Final, Plan, Run, RunError
+from service.inference.bundle import Bundle, metadata
+from service.inference.card import (
+    CARD,
+    FORMAT,
+    Card,
+    Evidence,
+    FileRecord,
+    Golden,
+    Licences,
+    Metric,
+    Recurrent,
+    State,
+    sha256,
+)
+from service.inference.session import Device
+
+_RECURRENT = "recurrent.onnx"
+_UNKNOWN = FileRecord(sha256="0" * 64, bytes=1)
+
+
+@dataclass(frozen=True)
+class Title:
+    """What a card says that no run knows."""
+
+    name: str
+    version: str
+    description: str
+    licences: Licences
+
+
+def load_head(run: Run, final: Final) -> Classifier:
+    """The head of a finished run, in evaluation mode.
+
+    Raises:
+        RunError: its weights are missing.
+    """
+    head = Classifier(final.config)
+    try:
+        head.load_state_dict(torch.load(run.head, weights_only=True))
+    except OSError as error:
+        raise RunError(f"{run.head} cannot be read: {error.strerror}", "`kinema train --resume` makes it.") from error
+    return head.eval()
+
+
+def export(run: Run, directory: Path, golden: Path, title: Title) -> Card:
+    """Writes a bundle.
+
+    Args:
+        run: a finished run.
+        directory: where to; an older bundle there is replaced.
+        golden: the clip whose scores the card will state.
+        title: what the card says beside.
+
+    Raises:
+        RunError: the run is not finished, or the golden clip cannot be read.
+        ClipError: the golden clip cannot be decoded.
+    """
+    plan, final = run.plan(), run.final()
+    head = load_head(run, final)
+    if not golden.is_file():
+        raise RunError(f"the golden clip {golden} is not there", "Name a small clip, best of one of the actions.")
+    directory.mkdir(parents=True, exist_ok=True)
+    clip = directory / f"golden{golden.suffix.lower()}"
+    shutil.copyfile(golden, clip)
+    for kind in final.config.features:
+        shutil.copyfile(run.encoder(kind), directory / f"{kind}.onnx")
+    write_recurrent(head, directory / _RECURRENT)
+    card = _card(plan, final, head, title, _metrics(plan, rows(plan, run.trials())), clip.name)
+    for name in card.files:
+        if name != clip.name:
+            write_metadata(directory / name, metadata(card))
+    records = {n: FileRecord(sha256=sha256(directory / n), bytes=(directory / n).stat().st_size) for n in card.files}
+    card = _write(directory, card.model_copy(update={"files": records}))
+    scores = answer(Bundle.load(directory, Device.choose("cpu", 1)), clip.read_bytes())
+    return _write(directory, card.model_copy(update={"golden": Golden(clip=clip.name, scores=tuple(scores.tolist()))}))
+
+
+def _card(plan: Plan, final: Final, head: Classifier, title: Title, metrics: tuple[Metric, ...], clip: str) -> Card:
+    """The card, but for the files' records and the golden scores, which are known when the files are there."""
+    evidence = tuple(
+        Evidence(**kind.model_dump(), features=final.config.features[kind.name], file=f"{kind.name}.onnx")
+        for kind in plan.recipe.evidence
+        if kind.name in final.config.features
+    )
+    return Card(
+        format=FORMAT,
+        name=title.name,
+        version=title.version,
+        description=title.description,
+        labels=plan.labels,
+        evidence=evidence,
+        sampling=plan.recipe.sampling,
+        recurrent=Recurrent(
+            head=final.config.head,
+            file=_RECURRENT,
+            state=tuple(State(name=name, size=size) for name, size in head.state_sizes.items()),
+        ),
+        temperature=final.calibrated.temperature,
+        golden=Golden(clip=clip, scores=(0.0,) * len(plan.labels)),
+        files=dict.fromkeys((*(kind.file for kind in evidence), _RECURRENT, clip), _UNKNOWN),
+        metrics=metrics,
+        licences=title.licences,
+    )
+
+
+def _metrics(plan: Plan, table: tuple[Row, ...]) -> tuple[Metric, ...]:
+    """The accuracy of the head that is kept and, for comparison, of the others."""
+    split = f"{plan.folds}-fold cross-validation, no source in two folds, mean of {plan.seeds} repetition(s)"
+    return tuple(
+        Metric(
+            name="accuracy" if place == 0 else f"accuracy of {row.variant.name}, for comparison",
+            value=round(row.accuracy, 4),
+            clips=plan.clips,
+            split=split,
+        )
+        for place, row in enumerate(table)
+    )
+
+
+def _write(directory: Path, card: Card) -> Card:
+    (directory / CARD).write_text(card.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+    return card

@@ -1,0 +1,195 @@
+"""What the encoders see in clips, extracted once and kept.
+
+Encoders are frozen while a head is trained, so the features of a clip's view never change. They are kept in one file
+for each view of a clip, named by all that they depend on: the clip's content, the encoders, the recipe and the view. A
+run that was interrupted finds them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from model.data import DataError
+from model.recipe import Recipe
+from model.views import Augmentation, task
+from service.errors import ClipError
+from service.video.decode import DecodeTask, MadePicture, decode
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class KindFeatures:
+    """What one encoder saw in a clip.
+
+    Attributes:
+        features: float16 [pictures, D]; what half precision loses, 0.05 %, is far below what two views differ by.
+        windows, steps: int64 [pictures], to which window and step each picture belongs.
+    """
+
+    features: NDArray[np.float16]
+    windows: NDArray[np.int64]
+    steps: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """What all encoders saw in one view of a clip.
+
+    Attributes:
+        kinds: by the name of the kind of evidence.
+        lengths: recurrent steps of each window.
+    """
+
+    kinds: Mapping[str, KindFeatures]
+    lengths: tuple[int, ...]
+
+    def held(self, kind: str, window: int) -> NDArray[np.float16]:
+        """A window's features, each held until the next picture of its kind, as serving does: [T, D]."""
+        seen = self.kinds[kind]
+        mine = seen.windows == window
+        latest = np.searchsorted(seen.steps[mine], np.arange(self.lengths[window]), side="right") - 1
+        return np.asarray(seen.features[mine][latest])
+
+    def save(self, path: Path) -> None:
+        """Writes the features, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, NDArray[np.generic]] = {"lengths": np.array(self.lengths)}
+        for name, seen in self.kinds.items():
+            arrays |= {f"{name}/features": seen.features, f"{name}/windows": seen.windows, f"{name}/steps": seen.steps}
+        unfinished = path.with_suffix(f".{os.getpid()}.npz")
+        np.savez(unfinished, allow_pickle=False, **arrays)
+        unfinished.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with np.load(path) as arrays:
+            names = dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key)
+            kinds = {
+                name: KindFeatures(arrays[f"{name}/features"], arrays[f"{name}/windows"], arrays[f"{name}/steps"])
+                for name in names
+            }
+            return cls(kinds, tuple(int(length) for length in arrays["lengths"]))
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Extracts features and keeps them.
+
+    Attributes:
+        recipe: what the model looks at.
+        encoders: the ONNX encoder of each kind of evidence.
+        augmentation: the ranges that views other than 0 are drawn from.
+        cache: the directory in which features are kept.
+    """
+
+    recipe: Recipe
+    encoders: Mapping[str, Path]
+    augmentation: Augmentation
+    cache: Path
+
+    def identity(self) -> str:
+        """A sha256 over all that features depend on, beside the clip and the view."""
+        facts = {
+            "format": _FORMAT,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "encoders": {kind: hashlib.sha256(path.read_bytes()).hexdigest() for kind, path in self.encoders.items()},
+            "augmentation": asdict(self.augmentation),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def extract(self, clips: Iterable[Path], views: int, jobs: int) -> Iterator[tuple[Path, list[ClipFeatures]]]:
+        """Yields the first `views` views of every clip, in no particular order.
+
+        Args:
+            clips: the files.
+            views: how many views of each; one is what serving sees.
+            jobs: processes to extract in; each uses one core.
+
+        Raises:
+            DataError: a clip cannot be read or decoded; the detail names it.
+        """
+        # Processes are spawned because a forked copy of onnxruntime's threads may hang.
+        with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (self, self.identity())) as pool:
+            running = {pool.submit(_extract, clip, views): clip for clip in clips}
+            try:
+                for done in as_completed(running):
+                    yield running[done], [ClipFeatures.load(path) for path in done.result()]
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Worker:
+    """What a process keeps between clips."""
+
+    def __init__(self, extractor: Extractor, identity: str) -> None:
+        cv2.setNumThreads(1)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.extractor = extractor
+        self.identity = identity
+        self.sessions = {
+            kind: ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            for kind, path in extractor.encoders.items()
+        }
+
+    def file(self, content: str, view: int) -> Path:
+        key = hashlib.sha256(f"{self.identity}/{content}/{view}".encode()).hexdigest()
+        return self.extractor.cache / key[:2] / f"{key}.npz"
+
+    def see(self, data: bytes, wanted: DecodeTask) -> ClipFeatures:
+        pictures: defaultdict[str, list[MadePicture]] = defaultdict(list)
+        receipt = decode(data, wanted, lambda made: pictures[made.kind].append(made))
+        return ClipFeatures({kind: self._encode(kind, made) for kind, made in pictures.items()}, receipt.steps)
+
+    def _encode(self, kind: str, made: list[MadePicture]) -> KindFeatures:
+        (features,) = self.sessions[kind].run(None, {"pictures": np.stack([picture.pixels for picture in made])})
+        return KindFeatures(
+            np.asarray(features, dtype=np.float16),
+            np.array([picture.window for picture in made]),
+            np.array([picture.step for picture in made]),
+        )
+
+
+_worker: _Worker
+
+
+def _start(extractor: Extractor, identity: str) -> None:
+    global _worker  # noqa: PLW0603 - a pool's process has nowhere else to keep what its initializer made
+    _worker = _Worker(extractor, identity)
+
+
+def _extract(clip: Path, views: int) -> list[Path]:
+    try:
+        data = clip.read_bytes()
+    except OSError as error:
+        raise DataError(f"the clip {clip} cannot be read: {error.strerror}") from error
+    content = hashlib.sha256(data).hexdigest()
+    files = [_worker.file(content, view) for view in range(views)]
+    for view, file in enumerate(files):
+        if not file.is_file():
+            try:
+                wanted = task(_worker.extractor.recipe, _worker.extractor.augmentation, data, content, view)
+                _worker.see(data, wanted).save(file)
+            except ClipError as error:
+                raise DataError(f"the clip {clip} cannot be used: {error.detail}", error.advice) from error
+    return files

@@ -1,0 +1,142 @@
+"""What a run has found, as tables and pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.run import Plan, Run, Trial, Variant
+from model.train import Epoch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One head's cross-validation.
+
+    Attributes:
+        variant: the head.
+        folds: its accuracy on each fold, the mean over repetitions.
+        accuracy: over all clips, each tested once a repetition; the mean over repetitions.
+        spread: the standard deviation of that over repetitions.
+        epochs: the mean of the numbers of epochs chosen.
+    """
+
+    variant: Variant
+    folds: tuple[float, ...]
+    accuracy: float
+    spread: float
+    epochs: float
+
+
+def rows(plan: Plan, trials: Sequence[Trial]) -> tuple[Row, ...]:
+    """The table of a run's trials, the head that is kept first."""
+    return tuple(_row(variant, [one for one in trials if one.variant == variant]) for variant in plan.variants)
+
+
+def _row(variant: Variant, trials: Sequence[Trial]) -> Row:
+    folds = sorted({one.fold for one in trials})
+    seeds = sorted({one.seed for one in trials})
+    right = {(one.seed, one.fold): one.right for one in trials}
+    tested = {one.fold: len(one.clips) for one in trials}
+    whole = [sum(right[seed, fold] for fold in folds) / sum(tested.values()) for seed in seeds]
+    return Row(
+        variant,
+        tuple(float(np.mean([right[seed, fold] for seed in seeds])) / tested[fold] for fold in folds),
+        float(np.mean(whole)),
+        float(np.std(whole, ddof=1)) if len(seeds) > 1 else 0.0,
+        float(np.mean([one.epochs for one in trials])),
+    )
+
+
+def out_of_fold(trials: Sequence[Trial]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The tested clips of some trials, int64 [N], and their logits, float64 [N, C]."""
+    clips = np.concatenate([np.array(one.clips) for one in trials])
+    return clips, np.concatenate([np.array(one.logits) for one in trials])
+
+
+def write_table(path: Path, trials: Sequence[Trial]) -> None:
+    """Writes one line for each trial: what was tested, how long it was trained, how many were right."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("head", "kinds", "seed", "fold", "epochs", "clips", "right", "accuracy"))
+        for one in trials:
+            share = f"{one.right / len(one.clips):.4f}"
+            kinds = "+".join(one.variant.kinds)
+            table.writerow((one.variant.head, kinds, one.seed, one.fold, one.epochs, len(one.clips), one.right, share))
+
+
+def write_log(run: Run, trials: Sequence[Trial], final: Sequence[Epoch]) -> None:
+    """Writes one line of JSON for each epoch of every training."""
+    with run.log.open("w", encoding="utf-8") as file:
+
+        def write(about: dict[str, object], epochs: Sequence[Epoch]) -> None:
+            for epoch in epochs:
+                facts = {**about, **{k: v for k, v in asdict(epoch).items() if v is not None}}
+                file.write(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in facts.items()}) + "\n")
+
+        for one in trials:
+            about: dict[str, object] = {"variant": one.variant.name, "seed": one.seed, "fold": one.fold}
+            write({**about, "training": "choose"}, one.chosen_by)
+            write({**about, "training": "test"}, one.trained)
+        write({"training": "final"}, final)
+
+
+def write_confusion(path: Path, matrix: NDArray[np.int64], labels: Sequence[str]) -> None:
+    """Writes a confusion matrix: a line for each action, a column for each answer."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("action", *labels))
+        table.writerows((label, *row) for label, row in zip(labels, matrix.tolist(), strict=True))
+
+
+def draw_confusion(path: Path, matrix: NDArray[np.int64], labels: Sequence[str], title: str) -> None:
+    """Draws a confusion matrix as a picture, in per cent of each action's clips."""
+    from matplotlib.figure import Figure
+
+    shares = 100 * matrix / np.maximum(1, matrix.sum(1, keepdims=True))
+    side = 2.2 + 0.34 * len(labels)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for row, column in np.argwhere(shares >= 1):
+        share = shares[row, column]
+        axes.text(
+            column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color="white" if share > 55 else "black"
+        )
+    names = [label.replace("_", " ") for label in labels]
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("answer")
+    axes.set_ylabel("action")
+    axes.set_title(title, fontsize=10)
+    figure.savefig(path, dpi=100)
+
+
+def draw_curve(path: Path, trials: Sequence[Trial], title: str) -> None:
+    """Draws the trainings in which the numbers of epochs were chosen: loss and accuracy on the fold watched."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    for one in trials:
+        numbers = [epoch.epoch for epoch in one.chosen_by]
+        loss.plot(numbers, [epoch.watched_nll or np.nan for epoch in one.chosen_by], color="C0", alpha=0.35, lw=1)
+        shares = [100 * (epoch.watched_accuracy or 0) for epoch in one.chosen_by]
+        accuracy.plot(numbers, shares, color="C0", alpha=0.35, lw=1)
+        chosen = one.epochs - 1
+        if one.chosen_by:
+            loss.plot(one.epochs, one.chosen_by[chosen].watched_nll or np.nan, "o", color="C3", ms=4)
+            accuracy.plot(one.epochs, shares[chosen], "o", color="C3", ms=4)
+    loss.set_ylabel("loss on the fold watched (nats)")
+    accuracy.set_ylabel("accuracy on the fold watched (%)")
+    for axes in (loss, accuracy):
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=100)

@@ -1,0 +1,211 @@
+"""A training run: the directory in which everything that it decides and finds is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.data import Dataset
+from model.evaluate import Calibration
+from model.net.classifier import ClassifierConfig, HeadName
+from model.recipe import Recipe
+from model.train import Epoch, TrainConfig
+from model.views import Augmentation
+from service.errors import KinemaError
+
+Kept = TypeVar("Kept", bound=BaseModel)
+
+
+class RunError(KinemaError):
+    """A run directory that does not fit what is asked of it."""
+
+
+class Variant(BaseModel):
+    """One head to cross-validate: which family, over which kinds of evidence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    head: HeadName
+    kinds: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """For files and tables, for example `lstm-appearance+motion`."""
+        return f"{self.head}-{'+'.join(self.kinds)}"
+
+
+def variants(head: HeadName, kinds: tuple[str, ...], *, baselines: bool) -> tuple[Variant, ...]:
+    """The head to keep and what it is compared with: the mean-pooled head over all kinds, and over each kind alone."""
+    alone = [Variant(head="mean", kinds=(kind,)) for kind in kinds]
+    compared = [Variant(head="mean", kinds=kinds), *alone] if baselines else []
+    return tuple(dict.fromkeys((Variant(head=head, kinds=kinds), *compared)))
+
+
+class Plan(BaseModel):
+    """All that a run was asked to do; two runs with one plan do the same.
+
+    Attributes:
+        dataset: the digest of the labelled clips.
+        labels: the actions, in the order of their ids.
+        clips: how many clips.
+        folds: how many folds.
+        views: views of each clip that training draws from.
+        seeds: how many times cross-validation is repeated.
+        variants: the heads to cross-validate; the first is the one to keep.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    labels: tuple[str, ...]
+    clips: int
+    folds: int
+    recipe: Recipe
+    augmentation: Augmentation
+    training: TrainConfig
+    views: int
+    seeds: int
+    variants: tuple[Variant, ...]
+
+    def check(self, dataset: Dataset) -> None:
+        """Holds a data set against the one that was planned for.
+
+        Raises:
+            RunError: it is another.
+        """
+        if dataset.digest != self.dataset:
+            raise RunError("the run was trained on other clips than these", "Name the CSV that it was started with.")
+
+
+class Trial(BaseModel):
+    """One fold of one repetition, tested once.
+
+    Attributes:
+        epochs: how many were chosen, on another fold than the one tested.
+        clips: the tested clips' places in the data set.
+        logits: of each tested clip, one for each label.
+        right: how many of them were recognised.
+        chosen_by: every epoch of the training in which the number was chosen; empty where too few folds are left.
+        trained: every epoch of the training that was tested.
+    """
+
+    variant: Variant
+    seed: int
+    fold: int
+    epochs: int
+    clips: tuple[int, ...]
+    logits: tuple[tuple[float, ...], ...]
+    right: int
+    chosen_by: tuple[Epoch, ...]
+    trained: tuple[Epoch, ...]
+
+
+class Final(BaseModel):
+    """The head that is kept, trained on all folds.
+
+    Attributes:
+        config: its network.
+        epochs: how many it was trained for: the mean of what the trials chose.
+        uncalibrated, calibrated: before and after a temperature was fitted, on the logits that the trials gave to the
+            clips that they tested.
+    """
+
+    config: ClassifierConfig
+    epochs: int
+    uncalibrated: Calibration
+    calibrated: Calibration
+    trained: tuple[Epoch, ...]
+
+
+class Run:
+    """The files of a run.
+
+    Each result is written whole when it is found, so an interrupted run goes on from there.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.head = directory / "head.pt"
+        self.table = directory / "table.csv"
+        self.log = directory / "log.jsonl"
+        self.confusion = directory / "confusion.csv"
+
+    @classmethod
+    def start(cls, directory: Path, plan: Plan, *, resume: bool) -> Self:
+        """Opens a new run, or an interrupted one to go on with it.
+
+        Raises:
+            RunError: the directory holds a run and is not to be resumed, or the run in it has another plan.
+        """
+        run = cls(directory)
+        path = directory / "plan.json"
+        if path.is_file():
+            if not resume:
+                raise RunError(f"{directory} holds a run already", "`--resume` goes on with it.")
+            if run.plan() != plan:
+                raise RunError(f"the run in {directory} has another plan", "Repeat its options, or name a new one.")
+        elif directory.is_dir() and any(directory.iterdir()):
+            raise RunError(f"{directory} is not empty and holds no run", "Name a new directory.")
+        _write(path, plan)
+        return run
+
+    def plan(self) -> Plan:
+        """What the run was asked to do.
+
+        Raises:
+            RunError: there is no run in the directory.
+        """
+        return self._read("plan.json", Plan)
+
+    def encoder(self, kind: str) -> Path:
+        """The ONNX encoder of a kind of evidence."""
+        return self.directory / "encoders" / f"{kind}.onnx"
+
+    def trial(self, variant: Variant, seed: int, fold: int) -> Trial | None:
+        """A trial, if it has been done."""
+        name = f"trials/{variant.name}-{seed}-{fold}.json"
+        return self._read(name, Trial) if (self.directory / name).is_file() else None
+
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials that have been done, in order of variant, seed and fold."""
+        plan = self.plan()
+        names = sorted((self.directory / "trials").glob("*.json"))
+        done = [self._read(f"trials/{path.name}", Trial) for path in names]
+        return tuple(sorted(done, key=lambda one: (plan.variants.index(one.variant), one.seed, one.fold)))
+
+    def keep(self, trial: Trial) -> None:
+        """Writes a trial."""
+        _write(self.directory / f"trials/{trial.variant.name}-{trial.seed}-{trial.fold}.json", trial)
+
+    def final(self) -> Final:
+        """What is known of the head that is kept.
+
+        Raises:
+            RunError: the run has not come so far.
+        """
+        return self._read("final.json", Final)
+
+    def finish(self, final: Final) -> None:
+        """Writes what is known of the head that is kept."""
+        _write(self.directory / "final.json", final)
+
+    def _read(self, name: str, model: type[Kept]) -> Kept:
+        path = self.directory / name
+        try:
+            return model.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise RunError(
+                f"{self.directory} holds no {'finished ' if name == 'final.json' else ''}run: no {name} in it",
+                "`kinema train` makes one, and `--resume` goes on with one that was interrupted.",
+            ) from error
+        except ValidationError as error:
+            raise RunError(f"{path} cannot be read: {error.errors()[0]['msg']}", "Start a new run.") from error
+
+
+def _write(path: Path, content: BaseModel) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(content.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,265 @@
+"""How a recurrent head is trained and cross-validated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import swa_utils
+
+from model.features import ClipFeatures
+from model.net.classifier import Classifier, ClassifierConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a head is trained.
+
+    Attributes:
+        batch: clips in a step.
+        rate: the learning rate at its highest, after the warm-up of one epoch; it then falls to 0 like a cosine
+            over `horizon` epochs.
+        decay: AdamW's weight decay (Loshchilov & Hutter, ICLR 2019).
+        mixup: the parameter of the beta distribution that two clips' shares are drawn from (Zhang et al., *mixup*, ICLR
+            2018); 0 turns it off.
+        smoothing: the share of the target that is spread over all labels (Szegedy et al., CVPR 2016).
+        average: how much of the averaged weights is kept at each step (Polyak averaging); those are the result.
+        horizon: the most epochs.
+        patience: epochs without a better epoch after which training stops, where a fold is watched.
+    """
+
+    batch: int = 64
+    rate: float = 1e-3
+    decay: float = 0.3
+    mixup: float = 0.4
+    smoothing: float = 0.1
+    average: float = 0.98
+    horizon: int = 30
+    patience: int = 10
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of many clips, padded to one length by repeating each one's last step.
+
+    Attributes:
+        features: by kind of evidence, float16 [W, T, D], held between pictures.
+        lengths: int64 [W].
+        clips: int64 [W], the clip that each window belongs to.
+        views: int64 [W], which view of it; 0 is what serving sees.
+        labels: int64 [clips], the action of each clip.
+    """
+
+    features: Mapping[str, Tensor]
+    lengths: Tensor
+    clips: Tensor
+    views: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, seen: Sequence[Sequence[ClipFeatures]], labels: Sequence[int], kinds: Sequence[str]) -> Windows:
+        """Gathers the windows of clips, `seen[clip][view]`."""
+        windows = [
+            (clip, view, window, length, features)
+            for clip, views in enumerate(seen)
+            for view, features in enumerate(views)
+            for window, length in enumerate(features.lengths)
+        ]
+        steps = max(length for *_, length, _ in windows)
+        filled: dict[str, Tensor] = {}
+        for kind in kinds:
+            width = seen[0][0].kinds[kind].features.shape[1]
+            rows = np.empty((len(windows), steps, width), dtype=np.float16)
+            for row, (_, _, window, length, features) in enumerate(windows):
+                rows[row, :length] = features.held(kind, window)
+                rows[row, length:] = rows[row, length - 1]
+            filled[kind] = torch.from_numpy(rows)
+        clips, views, _, lengths, _ = zip(*windows, strict=True)
+        return cls(filled, torch.tensor(lengths), torch.tensor(clips), torch.tensor(views), torch.tensor(labels))
+
+    def only(self, kinds: Iterable[str]) -> Windows:
+        """The same windows with these kinds of evidence alone."""
+        return replace(self, features={kind: self.features[kind] for kind in kinds})
+
+    def batch(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The features, float32, and the lengths of some windows."""
+        return {kind: values[rows].float() for kind, values in self.features.items()}, self.lengths[rows]
+
+
+def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
+    """Lets a head shift and scale its features by the mean and deviation of the windows' mean features."""
+    lengths = windows.lengths[rows]
+    steps = next(iter(windows.features.values())).shape[1]
+    mask = (torch.arange(steps) < lengths.unsqueeze(1)).unsqueeze(2)
+    for kind, values in windows.features.items():
+        means = (values[rows].float() * mask).sum(1) / lengths.unsqueeze(1)
+        # A feature that never fires has no deviation.
+        head.standardise(kind, means.mean(0), means.std(0) + 1e-3)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to.
+
+    Attributes:
+        epoch: counted from 1.
+        loss: mean training loss; with mixup and smoothing it cannot reach 0.
+        watched_nll, watched_accuracy: on the fold watched, where one is.
+    """
+
+    epoch: int
+    loss: float
+    watched_nll: float | None = None
+    watched_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained head and how it came to be.
+
+    Attributes:
+        head: with averaged weights, in evaluation mode.
+        history: every epoch.
+        best: the number of the epoch at which the watched fold's loss was least; the last one where none is watched.
+    """
+
+    head: Classifier
+    history: tuple[Epoch, ...]
+    best: int
+
+
+def last(logits: Tensor, lengths: Tensor) -> Tensor:
+    """The answer after the last step: [..., B, T, C] → [..., B, C]."""
+    return logits[..., torch.arange(len(lengths)), lengths - 1, :]
+
+
+def predict(head: Classifier, windows: Windows, clips: NDArray[np.int64]) -> Tensor:
+    """The logits of clips as serving sees them, the mean over each one's windows: float32 [clips, C]."""
+    head.eval()
+    windows = windows.only(head.config.features)
+    rows = torch.from_numpy(np.flatnonzero(np.isin(windows.clips, clips) & (windows.views.numpy() == 0)))
+    with torch.no_grad():
+        features, lengths = windows.batch(rows)
+        logits = last(head(features, lengths, head.start(len(rows))).logits, lengths)
+    place = torch.from_numpy(np.searchsorted(clips, windows.clips[rows]))
+    sums = torch.zeros(len(clips), logits.shape[1]).index_add_(0, place, logits)
+    return sums / torch.bincount(place, minlength=len(clips)).unsqueeze(1)
+
+
+def fit(
+    config: ClassifierConfig,
+    training: TrainConfig,
+    windows: Windows,
+    clips: NDArray[np.int64],
+    *,
+    seed: int,
+    watch: NDArray[np.int64] | None = None,
+    epochs: int | None = None,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> Fitted:
+    """Trains a head.
+
+    Args:
+        config: which head.
+        training: how.
+        windows: the windows of all clips.
+        clips: the clips to train on, ascending.
+        seed: of everything that is drawn.
+        watch: clips to watch, ascending; training stops when they no longer gain.
+        epochs: how many; by default the horizon.
+        report: is told of every epoch.
+    """
+    torch.manual_seed(seed)
+    head = Classifier(config)
+    windows = windows.only(config.features)
+    own = np.isin(windows.clips, clips)
+    standardise(head, windows, torch.from_numpy(np.flatnonzero(own & (windows.views.numpy() == 0))))
+    averaging = swa_utils.get_ema_multi_avg_fn(training.average)  # type: ignore[no-untyped-call]
+    averaged = swa_utils.AveragedModel(head, multi_avg_fn=averaging)
+    result = cast("Classifier", averaged.module)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=training.rate, weight_decay=training.decay)
+    draw = np.random.default_rng(seed)
+    history: list[Epoch] = []
+    best = Epoch(0, float("inf"), float("inf"))
+    for number in range(1, (epochs or training.horizon) + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = training.rate * _pace(number, training.horizon)
+        losses = [
+            _step(head, optimiser, averaged, training, batch, draw)
+            for batch in _batches(windows, clips, training, draw)
+        ]
+        epoch = Epoch(number, float(np.mean(losses)))
+        if watch is not None:
+            epoch = _watched(result, windows, watch, epoch)
+        history.append(epoch)
+        report(epoch)
+        if epoch.watched_nll is not None and epoch.watched_nll < (best.watched_nll or 0):
+            best = epoch
+        if watch is not None and number - best.epoch >= training.patience:
+            break
+    return Fitted(result.eval(), tuple(history), best.epoch or len(history))
+
+
+def _pace(epoch: int, horizon: int) -> float:
+    # One epoch of warm-up, because the moments of Adam start from nothing.
+    return 0.3 if epoch == 1 else float(0.5 * (1 + np.cos(np.pi * (epoch - 1) / horizon)))
+
+
+def _watched(head: Classifier, windows: Windows, clips: NDArray[np.int64], epoch: Epoch) -> Epoch:
+    logits = predict(head, windows, clips)
+    labels = windows.labels[torch.from_numpy(clips)]
+    right = (logits.argmax(1) == labels).float().mean()
+    return Epoch(epoch.epoch, epoch.loss, float(F.cross_entropy(logits, labels)), float(right))
+
+
+Batch = tuple[dict[str, Tensor], Tensor, Tensor]
+"""Features by kind, float32 [B, T, D]; lengths, int64 [B]; the share of each label, float32 [B, C]."""
+
+
+def _batches(
+    windows: Windows, clips: NDArray[np.int64], training: TrainConfig, draw: np.random.Generator
+) -> Iterator[Batch]:
+    """One window of each clip, from any view, in batches of clips in any order, mixed in pairs."""
+    own = windows.clips.numpy()
+    first, beyond = np.searchsorted(own, clips), np.searchsorted(own, clips, side="right")
+    rows = draw.permutation(draw.integers(first, beyond))
+    labels = F.one_hot(windows.labels).float()
+    for batch in np.array_split(rows, max(1, round(len(rows) / training.batch))):
+        chosen = torch.from_numpy(batch)
+        features, lengths = windows.batch(chosen)
+        targets = labels[windows.clips[chosen]]
+        if training.mixup:
+            share = float(draw.beta(training.mixup, training.mixup))
+            other = torch.from_numpy(draw.permutation(len(batch)))
+            features = {kind: share * values + (1 - share) * values[other] for kind, values in features.items()}
+            targets = share * targets + (1 - share) * targets[other]
+            lengths = torch.maximum(lengths, lengths[other])
+        yield features, lengths, targets
+
+
+def _step(
+    head: Classifier,
+    optimiser: torch.optim.Optimizer,
+    averaged: swa_utils.AveragedModel,
+    training: TrainConfig,
+    batch: Batch,
+    draw: np.random.Generator,
+) -> float:
+    features, lengths, targets = batch
+    head.train()
+    experts = last(head(features, lengths, head.start(len(lengths))).experts, lengths)
+    # Each expert has to answer by itself, too: trained only together they lean on each other and overfit.
+    opinions = [*experts, experts.sum(0)]
+    loss = torch.stack([F.cross_entropy(one, targets, label_smoothing=training.smoothing) for one in opinions]).sum()
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
+    optimiser.step()
+    averaged.update_parameters(head)
+    return loss.item()

@@ -1,0 +1,202 @@
+"""The work behind the commands: what `kinema train` and `kinema evaluate` do, step by step."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from model.answer import answer
+from model.data import DataError, Dataset
+from model.evaluate import calibration, confusion, fit_temperature
+from model.export import load_head
+from model.features import Extractor
+from model.graph import write_encoder
+from model.net.encoder import pretrained
+from model.report import Row, draw_confusion, draw_curve, out_of_fold, rows, write_confusion, write_log, write_table
+from model.run import Final, Plan, Run
+from model.train import Windows, fit, predict
+from model.validate import configure, trial
+from service.errors import ClipError
+from service.inference.bundle import Bundle
+from service.inference.card import Card
+from service.inference.session import Device
+
+console = Console(stderr=True)
+"""Progress and tables are for people; standard output stays free for what programs read."""
+
+
+def progress() -> Progress:
+    """A bar with what is done, the time passed and the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def train(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> None:
+    """Carries out a run, or what is left of it.
+
+    Raises:
+        DataError: a clip cannot be decoded.
+    """
+    torch.set_num_threads(jobs)
+    _write_encoders(run, plan)
+    windows = _windows(run, plan, dataset, cache, jobs, plan.views)
+    folds = np.array([clip.fold for clip in dataset.clips])
+    todo = list(itertools.product(plan.variants, range(plan.seeds), dataset.folds))
+    with progress() as bar:
+        for variant, seed, fold in bar.track(todo, description="cross-validating"):
+            if run.trial(variant, seed, fold) is None:
+                run.keep(trial(variant, plan.training, windows, folds, seed, fold))
+    _finish(run, plan, windows)
+
+
+def _write_encoders(run: Run, plan: Plan) -> None:
+    for kind in plan.recipe.evidence:
+        path = run.encoder(kind.name)
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_encoder(pretrained(), kind.size, path)
+
+
+def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, views: int) -> Windows:
+    kinds = [kind.name for kind in plan.recipe.evidence]
+    extractor = Extractor(plan.recipe, {kind: run.encoder(kind) for kind in kinds}, plan.augmentation, cache)
+    paths = [clip.path for clip in dataset.clips]
+    with progress() as bar:
+        seen = dict(bar.track(extractor.extract(paths, views, jobs), total=len(paths), description="looking at clips"))
+    labels = [plan.labels.index(clip.label) for clip in dataset.clips]
+    return Windows.of([seen[path] for path in paths], labels, kinds)
+
+
+def _finish(run: Run, plan: Plan, windows: Windows) -> None:
+    """Trains the head that is kept, on all folds, and writes what the run has found."""
+    trials = run.trials()
+    kept = [one for one in trials if one.variant == plan.variants[0]]
+    clips, logits = out_of_fold(kept)
+    labels = windows.labels.numpy()[clips]
+    epochs = max(1, round(float(np.mean([one.epochs for one in kept]))))
+    config = configure(plan.variants[0], windows)
+    fitted = fit(config, plan.training, windows, np.arange(plan.clips), seed=0, epochs=epochs)
+    torch.save(fitted.head.state_dict(), run.head)
+    write_table(run.table, trials)
+    write_log(run, trials, fitted.history)
+    matrix = confusion(logits.argmax(1), labels, len(plan.labels))
+    write_confusion(run.confusion, matrix, plan.labels)
+    row = rows(plan, trials)[0]
+    of = f"{plan.clips} clips, {plan.folds} folds, {plan.seeds} repetition(s)"
+    draw_confusion(
+        run.directory / "confusion-matrix.png",
+        matrix,
+        plan.labels,
+        f"Answers in % of each action's clips: {100 * row.accuracy:.1f} % right ({of})",
+    )
+    draw_curve(
+        run.directory / "training-curve.png",
+        kept,
+        f"One line a training, a point at the epoch chosen ({row.variant.name})",
+    )
+    run.finish(
+        Final(
+            config=config,
+            epochs=epochs,
+            uncalibrated=calibration(logits, labels),
+            calibrated=calibration(logits, labels, fit_temperature(logits, labels)),
+            trained=fitted.history,
+        )
+    )
+    show(run)
+
+
+def show(run: Run) -> None:
+    """Prints a run's table and calibration."""
+    plan, final, trials = run.plan(), run.final(), run.trials()
+    folds = sorted({one.fold for one in trials})
+    table = Table(title=f"Accuracy in %, {plan.clips} clips, mean of {plan.seeds} repetition(s)", title_justify="left")
+    for column in ("head", *(f"fold {fold}" for fold in folds), "all clips", "spread", "epochs"):
+        table.add_column(column, justify="left" if column == "head" else "right")
+    for row in rows(plan, trials):
+        table.add_row(*_cells(row))
+    console.print(table)
+    for name, found in (("before", final.uncalibrated), ("after", final.calibrated)):
+        console.print(
+            f"{name} calibration: temperature {found.temperature:.3f}, NLL {found.nll:.3f}, ECE {found.ece:.3f}"
+        )
+
+
+def _cells(row: Row) -> list[str]:
+    shares = [f"{100 * share:.1f}" for share in (*row.folds, row.accuracy)]
+    return [row.variant.name, *shares, f"± {100 * row.spread:.1f}", f"{row.epochs:.1f}"]
+
+
+def answers(where: Path, dataset: Dataset, labels: Sequence[str], cache: Path, jobs: int) -> NDArray[np.int64]:
+    """What a run's head, or a bundle's graphs, answer to every clip: int64 [clips].
+
+    Raises:
+        DataError: a clip cannot be decoded.
+        RunError, BundleError: the run is not finished, or the bundle cannot be loaded.
+    """
+    if (where / "plan.json").is_file():
+        run = Run(where)
+        plan, head = run.plan(), load_head(run, run.final())
+        windows = _windows(run, plan.model_copy(update={"labels": tuple(labels)}), dataset, cache, jobs, 1)
+        return np.asarray(predict(head, windows, np.arange(len(dataset.clips))).argmax(1), dtype=np.int64)
+    bundle = Bundle.load(where, Device.choose("cpu", 1))
+    found = []
+    with progress() as bar:
+        for clip in bar.track(dataset.clips, description="answering clips"):
+            try:
+                found.append(int(answer(bundle, clip.path.read_bytes()).argmax()))
+            except ClipError as error:
+                raise DataError(f"the clip {clip.path} cannot be used: {error.detail}", error.advice) from error
+    return np.array(found, dtype=np.int64)
+
+
+def labels_of(where: Path) -> tuple[str, ...]:
+    """The actions that a run or a bundle knows, in order.
+
+    Raises:
+        RunError, BundleError: it is neither.
+    """
+    return Run(where).plan().labels if (where / "plan.json").is_file() else Card.read(where).labels
+
+
+def evaluate(where: Path, dataset: Dataset, output: Path | None, cache: Path, jobs: int) -> float:
+    """The accuracy of a run's head or of a bundle over labelled clips.
+
+    Args:
+        where: the run or the bundle.
+        dataset: the clips.
+        output: a directory for the confusion matrix, as CSV and picture; None writes nothing.
+        cache: where features are kept; bundles keep none.
+        jobs: processes; bundles use one.
+
+    Raises:
+        DataError: a clip shows an action that the model does not know, or cannot be decoded.
+    """
+    labels = labels_of(where)
+    unknown = sorted(set(dataset.labels) - set(labels))
+    if unknown:
+        raise DataError(f"the model knows no action {', '.join(unknown)}", f"It knows {', '.join(labels)}.")
+    truth = np.array([labels.index(clip.label) for clip in dataset.clips])
+    matrix = confusion(answers(where, dataset, labels, cache, jobs), truth, len(labels))
+    accuracy = float(np.trace(matrix) / matrix.sum())
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        write_confusion(output / "confusion.csv", matrix, labels)
+        title = f"Answers in % of each action's clips: {100 * accuracy:.1f} % of {len(truth)} clips right"
+        draw_confusion(output / "confusion-matrix.png", matrix, labels, title)
+    return accuracy
