@@ -23,6 +23,8 @@ from service.video.spec import PictureSpec
 
 # Timestamps that do not grow are none: raw streams have no clock, so frames are then counted.
 _SMALLEST_STEP_S = 1e-6
+# Containers round timestamps to milliseconds; a frame at 0.0333 s may be stamped 0.033.
+_ROUNDING_S = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def decode(data: bytes, task: DecodeTask, emit: Emit, checkpoint: Checkpoint = l
     look = _Look(task, again, emit)
     look.over(clock.span(task))
     if not look.times_s:
-        raise nothing_decoded(again.header)
+        raise _nothing_in_span(task, clock.duration_s)
     return look.receipt(clock, frames_before + measure.frames + again.frames)
 
 
@@ -155,11 +157,16 @@ class _Clock:
         """
         end_s = self.duration_s if task.end_s is None else min(task.end_s, self.duration_s)
         if task.start_s >= end_s:
-            raise SpanOutsideClip(
-                f"the span starts at {task.start_s:g} s, but the clip ends at {self.duration_s:.3f} s",
-                "Ask for a span that begins before the clip ends.",
-            )
+            raise _nothing_in_span(task, self.duration_s)
         return task.start_s, end_s
+
+
+def _nothing_in_span(task: DecodeTask, duration_s: float) -> SpanOutsideClip:
+    end = "its end" if task.end_s is None else f"{task.end_s:g}"
+    return SpanOutsideClip(
+        f"the clip has no frame in [{task.start_s:g}, {end}); it lasts {duration_s:.3f} s",
+        "Ask for a span that begins before the clip ends and is longer than a frame.",
+    )
 
 
 def _measure(scan: _Scan) -> _Clock:
@@ -247,7 +254,8 @@ class _Window:
 class _Look:
     """Looks at the planned moments of one span and keeps account.
 
-    For each moment, the first frame is looked at that is not before it, within half a frame's time.
+    For each moment, the first frame is looked at that is not before it, within half a frame's time. A frame outside the
+    span asked for is never looked at.
     """
 
     def __init__(self, task: DecodeTask, scan: _Scan, emit: Emit) -> None:
@@ -271,9 +279,11 @@ class _Look:
             if moment.window != window.index:
                 window = _Window(self._task, moment.window)
             fresh = frame is None
-            while time_s < moment.time_s - tolerance_s:
+            # The plan's rounding must not reach back over the start.
+            earliest_s = max(moment.time_s - tolerance_s, span[0] - _ROUNDING_S)
+            while time_s < earliest_s:
                 following_s = next(times, None)
-                if following_s is None:
+                if following_s is None or (self._task.end_s is not None and following_s >= self._task.end_s):
                     self._cut_short = True
                     if frame is not None and not self._steps:  # one frame: a step from it to itself
                         self._see(window, moment, frame, again=True)

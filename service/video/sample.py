@@ -58,8 +58,8 @@ class SamplingPlan:
         """Plans the moments of the span [start_s, end_s), in order of time.
 
         The span is cut into as many equal parts as it has windows and each window is centred in its part. A span
-        shorter than a window is looked at from its start to its end. There is always at least one step, even where
-        the span is shorter than that: the decoder then repeats the frame.
+        shorter than a window is looked at from its start to its end. There is always at least one step: where the span
+        is too short for it, the last moment that fits is planned again, and its frame is repeated.
 
         Raises:
             ValueError: the span is empty or not finite.
@@ -70,11 +70,11 @@ class SamplingPlan:
         windows = min(self.num_clips, max(1, math.floor((span_s + _EPSILON_S) / self.window_s)))
         part_s = span_s / windows
         first_step = -1 if self.anchored else 0
-        fitting = math.ceil((span_s - _EPSILON_S) * self.fps)
+        fitting = max(1, math.ceil((span_s - _EPSILON_S) * self.fps))
         count = min(self.moments_per_window, max(1 - first_step, fitting))
         lead_s = max(0.0, (part_s - self.window_s) / 2)
         return tuple(
-            Moment(start_s + window * part_s + lead_s + index / self.fps, window, first_step + index)
+            Moment(start_s + window * part_s + lead_s + min(index, fitting - 1) / self.fps, window, first_step + index)
             for window in range(windows)
             for index in range(count)
         )
