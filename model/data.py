@@ -84,10 +84,11 @@ def _rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
+            named = reader.fieldnames or ()
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"the data set {path} cannot be read: {error}") from error
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
+    missing = [column for column in columns if column not in named]
     if missing:
         raise DataError(
             f"{path} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}",

@@ -58,8 +58,8 @@ class Windows:
 
     features: Mapping[str, Tensor]
     lengths: Tensor
-    clips: Tensor
-    views: Tensor
+    clips: NDArray[np.int64]
+    views: NDArray[np.int64]
     labels: Tensor
 
     @classmethod
@@ -81,7 +81,7 @@ class Windows:
                 rows[row, length:] = rows[row, length - 1]
             filled[kind] = torch.from_numpy(rows)
         clips, views, _, lengths, _ = zip(*windows, strict=True)
-        return cls(filled, torch.tensor(lengths), torch.tensor(clips), torch.tensor(views), torch.tensor(labels))
+        return cls(filled, torch.tensor(lengths), np.array(clips), np.array(views), torch.tensor(labels))
 
     def only(self, kinds: Iterable[str]) -> Windows:
         """The same windows with these kinds of evidence alone."""
@@ -143,11 +143,12 @@ def predict(head: Classifier, windows: Windows, clips: NDArray[np.int64]) -> Ten
     """The logits of clips as serving sees them, the mean over each one's windows: float32 [clips, C]."""
     head.eval()
     windows = windows.only(head.config.features)
-    rows = torch.from_numpy(np.flatnonzero(np.isin(windows.clips, clips) & (windows.views.numpy() == 0)))
+    own = np.flatnonzero(np.isin(windows.clips, clips) & (windows.views == 0))
+    rows = torch.from_numpy(own)
     with torch.no_grad():
         features, lengths = windows.batch(rows)
         logits = last(head(features, lengths, head.start(len(rows))).logits, lengths)
-    place = torch.from_numpy(np.searchsorted(clips, windows.clips[rows]))
+    place = torch.from_numpy(np.searchsorted(clips, windows.clips[own]))
     sums = torch.zeros(len(clips), logits.shape[1]).index_add_(0, place, logits)
     return sums / torch.bincount(place, minlength=len(clips)).unsqueeze(1)
 
@@ -179,7 +180,7 @@ def fit(
     head = Classifier(config)
     windows = windows.only(config.features)
     own = np.isin(windows.clips, clips)
-    standardise(head, windows, torch.from_numpy(np.flatnonzero(own & (windows.views.numpy() == 0))))
+    standardise(head, windows, torch.from_numpy(np.flatnonzero(own & (windows.views == 0))))
     averaging = swa_utils.get_ema_multi_avg_fn(training.average)  # type: ignore[no-untyped-call]
     averaged = swa_utils.AveragedModel(head, multi_avg_fn=averaging)
     result = cast("Classifier", averaged.module)
@@ -226,14 +227,13 @@ def _batches(
     windows: Windows, clips: NDArray[np.int64], training: TrainConfig, draw: np.random.Generator
 ) -> Iterator[Batch]:
     """One window of each clip, from any view, in batches of clips in any order, mixed in pairs."""
-    own = windows.clips.numpy()
-    first, beyond = np.searchsorted(own, clips), np.searchsorted(own, clips, side="right")
+    first, beyond = (np.searchsorted(windows.clips, clips, side=side) for side in ("left", "right"))
     rows = draw.permutation(draw.integers(first, beyond))
     labels = F.one_hot(windows.labels).float()
     for batch in np.array_split(rows, max(1, round(len(rows) / training.batch))):
         chosen = torch.from_numpy(batch)
         features, lengths = windows.batch(chosen)
-        targets = labels[windows.clips[chosen]]
+        targets = labels[windows.clips[batch]]
         if training.mixup:
             share = float(draw.beta(training.mixup, training.mixup))
             other = torch.from_numpy(draw.permutation(len(batch)))

@@ -1,0 +1,62 @@
+"""The bundle that ships is what its card says, and answers its golden clip as its card says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from model.answer import answer
+from model.recipe import EVERYDAY
+from service.inference.bundle import Bundle
+from service.inference.card import Card, sha256
+from service.inference.session import Device
+
+SHIPPED = Path(__file__).parents[2] / "model/artifacts/default"
+RECORD = SHIPPED.parent / "record"
+
+
+@pytest.fixture(scope="module")
+def card() -> Card:
+    return Card.read(SHIPPED)
+
+
+def test_every_file_is_the_one_that_the_card_lists(card: Card) -> None:
+    assert {path.name for path in SHIPPED.iterdir()} == {*card.files, "card.json"}
+    for name, record in card.files.items():
+        assert sha256(SHIPPED / name) == record.sha256
+        assert (SHIPPED / name).stat().st_size == record.bytes
+
+
+def test_the_graphs_carry_what_the_card_says(card: Card) -> None:
+    for name in [kind.file for kind in card.evidence] + [card.recurrent.file]:
+        stated = ort.InferenceSession(SHIPPED / name).get_modelmeta().custom_metadata_map
+        assert json.loads(stated["kinema.labels"]) == list(card.labels)
+        assert json.loads(stated["kinema.sampling"]) == card.sampling.model_dump()
+        assert (stated["kinema.name"], stated["kinema.version"]) == (card.name, card.version)
+
+
+def test_the_card_follows_the_recipe(card: Card) -> None:
+    assert card.sampling == EVERYDAY.sampling
+    assert card.plan == EVERYDAY.plan
+    for kind, planned in zip(card.evidence, EVERYDAY.evidence, strict=True):
+        assert kind.model_dump(exclude={"features", "file"}) == planned.model_dump()
+
+
+def test_the_golden_clip_is_small_and_gets_its_scores(card: Card) -> None:
+    bundle = Bundle.load(SHIPPED, Device.choose("cpu", 1))
+    assert len(bundle.golden_clip) < 150_000
+    found = answer(bundle, bundle.golden_clip)
+    np.testing.assert_allclose(found, card.golden.scores, rtol=0, atol=1e-4)
+    assert found.sum() == pytest.approx(1)
+
+
+def test_the_figures_are_those_of_the_record(card: Card) -> None:
+    lines = (RECORD / "table.csv").read_text().splitlines()[1:]
+    tested = [line.split(",") for line in lines]
+    kept = [row for row in tested if row[:2] == ["lstm", "appearance+motion"]]
+    right, tests = (sum(int(row[column]) for row in kept) for column in (6, 5))
+    accuracy = next(metric for metric in card.metrics if metric.name == "accuracy")
+    assert accuracy.value == pytest.approx(right / tests, abs=1e-4)
+    assert accuracy.clips * len({row[2] for row in kept}) == tests
