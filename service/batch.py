@@ -107,9 +107,10 @@ async def _outcome(runtime: Runtime, clip: Path, query: Query) -> Outcome:
 
 
 class _TableTeller:
-    """For people: one table at the end."""
+    """For people: one table at the end, and what to know about its rows."""
 
     def __init__(self) -> None:
+        self._notes: list[str] = []
         self._table = Table("clip", "action", "score", "looked at", box=None, pad_edge=False)
 
     def tell(self, outcome: Outcome, card: Card) -> None:
@@ -118,7 +119,8 @@ class _TableTeller:
             self._table.add_row(str(outcome.clip), "[red]failed[/red]", "", detail)
             return
         times = outcome.answer.decoded.times_s
-        looked = f"{times[0]:.2f}-{times[-1]:.2f} s" + "".join(f"; {one}" for one in outcome.answer.warnings)
+        looked = f"{times[0]:.2f}-{times[-1]:.2f} s"
+        self._notes += [f"{outcome.clip}: {warning}" for warning in outcome.answer.warnings]
         for index, one in enumerate(outcome.answer.predictions):
             first = index == 0
             score = f"[bold]{one.score:.3f}[/bold]" if first else f"{one.score:.3f}"
@@ -126,6 +128,8 @@ class _TableTeller:
 
     def end(self) -> None:
         Console().print(self._table)
+        for note in self._notes:
+            print(note, file=sys.stderr)
 
 
 class _JsonTeller:

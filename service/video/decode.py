@@ -25,6 +25,9 @@ from service.video.spec import PictureSpec
 _SMALLEST_STEP_S = 1e-6
 # Containers round timestamps to milliseconds; a frame at 0.0333 s may be stamped 0.033.
 _ROUNDING_S = 1e-3
+# How far before its moment a frame may be, in frames. Centred windows put moments half-way between two frames as often
+# as onto one; a tolerance of a half would leave the choice to the container's rounding.
+_TOLERANCE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +257,8 @@ class _Window:
 class _Look:
     """Looks at the planned moments of one span and keeps account.
 
-    For each moment, the first frame is looked at that is not before it, within half a frame's time. A frame outside the
-    span asked for is never looked at.
+    For each moment, the first frame is looked at that is not before it, within a quarter of a frame's time. A frame
+    outside the span asked for is never looked at.
     """
 
     def __init__(self, task: DecodeTask, scan: _Scan, emit: Emit) -> None:
@@ -271,7 +274,7 @@ class _Look:
 
     def over(self, span: tuple[float, float]) -> None:
         """Scans the clip until every moment of the span has been looked at or the clip ends."""
-        tolerance_s = min(0.5 / self._scan.header.fps, 0.5 / self._task.plan.fps)
+        tolerance_s = min(_TOLERANCE / self._scan.header.fps, 0.5 / self._task.plan.fps)
         times, time_s = iter(self._scan), -math.inf
         frame: Frame | None = None
         window = _Window(self._task, 0)
@@ -322,8 +325,8 @@ class _Look:
             )
         if self._padded:
             warnings.append(
-                f"frames repeated: {self._padded} moments had no new frame, the clip has fewer frames a second "
-                f"than the {self._task.plan.fps:g} that the model looks at"
+                f"frames repeated: {self._padded} of {len(self.times_s)} moments had no new frame, since the clip has "
+                f"fewer frames a second than the {self._task.plan.fps:g} that the model looks at, or pauses"
             )
         media = Media(
             duration_s=round(ended_s if early else clock.duration_s, 6),
