@@ -99,20 +99,25 @@ class Project:
     name: str
     env: Mapping[str, str]
     url: str
+    files: tuple[str, ...]
 
     @property
     def container(self) -> str:
         """The name of its container."""
         return f"{self.name}_kinema_1"
 
+    @property
+    def _compose(self) -> list[str]:
+        return ["podman-compose", f"--project-name={self.name}", *(f"--file={file}" for file in self.files)]
+
     def compose(self, *arguments: str) -> str:
         """Runs podman-compose on it."""
-        return run("podman-compose", "-p", self.name, *arguments, env=self.env, timeout_s=120)
+        return run(*self._compose, *arguments, env=self.env, timeout_s=120)
 
     def stopping(self) -> "subprocess.Popen[bytes]":
         """Begins to stop it, as `compose stop` does."""
         return subprocess.Popen(
-            ["podman-compose", "-p", self.name, "stop"],
+            [*self._compose, "stop"],
             cwd=ROOT,
             env={**os.environ, **self.env},
             stdout=subprocess.DEVNULL,
@@ -121,11 +126,15 @@ class Project:
 
 
 @contextmanager
-def project(tag: str) -> Iterator[Project]:
-    """The repository's docker-compose.yml, up and ready, on a port of its own."""
+def project(tag: str, *extras: str, env: Mapping[str, str] | None = None) -> Iterator[Project]:
+    """The repository's docker-compose.yml and what is named of its extras, up and ready, on a port of its own."""
     port = free_port()
-    env = {"KINEMA_TAG": tag, "KINEMA_PORT": str(port)}
-    up = Project(f"kinema-test-{secrets.token_hex(4)}", env, f"http://127.0.0.1:{port}")
+    up = Project(
+        name=f"kinema-test-{secrets.token_hex(4)}",
+        env={"KINEMA_TAG": tag, "KINEMA_PORT": str(port), **(env or {})},
+        url=f"http://127.0.0.1:{port}",
+        files=("docker-compose.yml", *extras),
+    )
     try:
         up.compose("up", "--detach", "--no-build")
         eventually(lambda: status(f"{up.url}/readyz") == 200, "ready")

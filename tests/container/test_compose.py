@@ -3,14 +3,17 @@
 import http.client
 import json
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from service.inference.card import CARD
 from tests.container import podman
-from tests.container.conftest import Golden
+from tests.container.conftest import BUNDLE, Golden
 
 pytestmark = pytest.mark.container
 
@@ -68,6 +71,17 @@ def test_stopping_answers_what_was_admitted(tag: str, golden: Golden) -> None:
 
         assert stopping.wait(60) == 0
         assert podman.inspect(project.container, "{{.State.Status}} {{.State.ExitCode}}") == "exited 0"
+
+
+def test_serves_a_model_of_ones_own(tag: str, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(BUNDLE, bundle)
+    card = json.loads((bundle / CARD).read_text())
+    (bundle / CARD).write_text(json.dumps({**card, "description": "of one's own"}))
+
+    with podman.project(tag, "docker/compose.model.yml", env={"KINEMA_BUNDLE": str(bundle)}) as project:
+        served = httpx.get(f"{project.url}/models/{card['name']}")
+        assert served.json()["description"] == "of one's own"
 
 
 def _in_progress(project: podman.Project) -> float:
