@@ -98,15 +98,18 @@ def export(
     ] = "not stated",
 ) -> None:
     """Make a bundle of a finished run: ONNX graphs, card and golden clip."""
-    import re
+    from pydantic import TypeAdapter, ValidationError
 
     from model.export import Title
     from model.export import export as make
     from model.run import Run
     from service.inference.card import Licences
+    from service.video.spec import Name
 
-    if not re.fullmatch(r"[a-z][a-z0-9_.-]{0,63}", name):
-        raise typer.BadParameter(f"{name!r} is not a name: use lower-case letters, digits, '.', '_' and '-'")
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{name!r} is no name: {error.errors()[0]['msg']}") from error
     title = Title(name, version, description, Licences(weights=weights_licence, data=data_licence))
     card = make(Run(run), output, golden, title)
     typer.echo(f"{output} is a bundle: {card.name} {card.version}, {len(card.labels)} labels")

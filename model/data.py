@@ -91,7 +91,7 @@ def _rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
     missing = [column for column in columns if column not in named]
     if missing:
         raise DataError(
-            f"{path} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}",
+            f"{path} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
             f"Its first line has to name {', '.join(columns)}.",
         )
     if not rows:

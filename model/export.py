@@ -71,14 +71,25 @@ def export(run: Run, directory: Path, golden: Path, title: Title) -> Card:
         title: what the card says beside.
 
     Raises:
-        RunError: the run is not finished, or the golden clip cannot be read.
+        RunError: the run is not finished, the golden clip is not there, or `directory` holds something else.
         ClipError: the golden clip cannot be decoded.
     """
     plan, final = run.plan(), run.final()
-    head = load_head(run, final)
     if not golden.is_file():
         raise RunError(f"the golden clip {golden} is not there", "Name a small clip, best of one of the actions.")
-    directory.mkdir(parents=True, exist_ok=True)
+    if directory.exists() and not (directory / CARD).is_file() and any(directory.iterdir()):
+        raise RunError(f"{directory} is not empty and holds no bundle", "Name a new directory.")
+    unfinished = directory.with_name(f"{directory.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    card = _make(run, plan, final, unfinished, golden, title)
+    shutil.rmtree(directory, ignore_errors=True)
+    unfinished.rename(directory)
+    return card
+
+
+def _make(run: Run, plan: Plan, final: Final, directory: Path, golden: Path, title: Title) -> Card:
+    head = load_head(run, final)
     clip = directory / f"golden{golden.suffix.lower()}"
     shutil.copyfile(golden, clip)
     for kind in final.config.features:

@@ -1,8 +1,8 @@
 """What the encoders see in clips, extracted once and kept.
 
 Encoders are frozen while a head is trained, so the features of a clip's view never change. They are kept in one file
-for each view of a clip, named by all that they depend on: the clip's content, the encoders, the recipe and the view. A
-run that was interrupted finds them again.
+for each view of a clip, named by all that they depend on: the clip's content, the encoders, the recipe, the view and
+the code that makes pictures. A run that was interrupted finds them again.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -27,9 +27,13 @@ from model.data import DataError
 from model.recipe import Recipe
 from model.views import Augmentation, task
 from service.errors import ClipError
+from service.video import decode as decoding
+from service.video import preprocess, sample
 from service.video.decode import DecodeTask, MadePicture, decode
 
 _FORMAT = 1
+# What decides the pixels of a clip's pictures: when this code changes, features that were kept are no longer true.
+_PICTURES_CODE: Sequence[Any] = (decoding, preprocess, sample)
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ class Extractor:
         """A sha256 over all that features depend on, beside the clip and the view."""
         facts = {
             "format": _FORMAT,
+            "pictures": [hashlib.sha256(Path(code.__file__).read_bytes()).hexdigest() for code in _PICTURES_CODE],
             "recipe": self.recipe.model_dump(mode="json"),
             "encoders": {kind: hashlib.sha256(path.read_bytes()).hexdigest() for kind, path in self.encoders.items()},
             "augmentation": asdict(self.augmentation),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -162,7 +162,6 @@ def fit(
     seed: int,
     watch: NDArray[np.int64] | None = None,
     epochs: int | None = None,
-    report: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Fitted:
     """Trains a head.
 
@@ -174,37 +173,64 @@ def fit(
         seed: of everything that is drawn.
         watch: clips to watch, ascending; training stops when they no longer gain.
         epochs: how many; by default the horizon.
-        report: is told of every epoch.
     """
-    torch.manual_seed(seed)
-    head = Classifier(config)
     windows = windows.only(config.features)
-    own = np.isin(windows.clips, clips)
-    standardise(head, windows, torch.from_numpy(np.flatnonzero(own & (windows.views == 0))))
-    averaging = swa_utils.get_ema_multi_avg_fn(training.average)  # type: ignore[no-untyped-call]
-    averaged = swa_utils.AveragedModel(head, multi_avg_fn=averaging)
-    result = cast("Classifier", averaged.module)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=training.rate, weight_decay=training.decay)
-    draw = np.random.default_rng(seed)
+    under_way = _Training(config, training, windows, clips, seed)
     history: list[Epoch] = []
-    best = Epoch(0, float("inf"), float("inf"))
+    best, least = 0, float("inf")
     for number in range(1, (epochs or training.horizon) + 1):
-        for group in optimiser.param_groups:
-            group["lr"] = training.rate * _pace(number, training.horizon)
-        losses = [
-            _step(head, optimiser, averaged, training, batch, draw)
-            for batch in _batches(windows, clips, training, draw)
-        ]
-        epoch = Epoch(number, float(np.mean(losses)))
+        epoch = under_way.epoch(number)
         if watch is not None:
-            epoch = _watched(result, windows, watch, epoch)
+            epoch = _watched(under_way.averaged, windows, watch, epoch)
         history.append(epoch)
-        report(epoch)
-        if epoch.watched_nll is not None and epoch.watched_nll < (best.watched_nll or 0):
-            best = epoch
-        if watch is not None and number - best.epoch >= training.patience:
+        if epoch.watched_nll is not None and epoch.watched_nll < least:
+            best, least = number, epoch.watched_nll
+        if watch is not None and number - best >= training.patience:
             break
-    return Fitted(result.eval(), tuple(history), best.epoch or len(history))
+    return Fitted(under_way.averaged.eval(), tuple(history), best or len(history))
+
+
+class _Training:
+    """A head on its way: its weights, their average, and the optimiser's memory."""
+
+    def __init__(
+        self, config: ClassifierConfig, training: TrainConfig, windows: Windows, clips: NDArray[np.int64], seed: int
+    ) -> None:
+        torch.manual_seed(seed)
+        self._draw = np.random.default_rng(seed)
+        self._training, self._windows, self._clips = training, windows, clips
+        self._head = Classifier(config)
+        served = np.isin(windows.clips, clips) & (windows.views == 0)
+        standardise(self._head, windows, torch.from_numpy(np.flatnonzero(served)))
+        averaging = swa_utils.get_ema_multi_avg_fn(training.average)  # type: ignore[no-untyped-call]
+        self._average = swa_utils.AveragedModel(self._head, multi_avg_fn=averaging)
+        self._optimiser = torch.optim.AdamW(self._head.parameters(), lr=training.rate, weight_decay=training.decay)
+
+    @property
+    def averaged(self) -> Classifier:
+        """The head with averaged weights."""
+        return cast("Classifier", self._average.module)
+
+    def epoch(self, number: int) -> Epoch:
+        """Trains on every clip once."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._training.rate * _pace(number, self._training.horizon)
+        batches = _batches(self._windows, self._clips, self._training, self._draw)
+        return Epoch(number, float(np.mean([self._step(*batch) for batch in batches])))
+
+    def _step(self, features: Mapping[str, Tensor], lengths: Tensor, targets: Tensor) -> float:
+        self._head.train()
+        experts = last(self._head(features, lengths, self._head.start(len(lengths))).experts, lengths)
+        # Each expert has to answer by itself, too: trained only together they lean on each other and overfit.
+        opinions = [*experts, experts.sum(0)]
+        smoothing = self._training.smoothing
+        loss = torch.stack([F.cross_entropy(one, targets, label_smoothing=smoothing) for one in opinions]).sum()
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._head.parameters(), 5.0)
+        self._optimiser.step()
+        self._average.update_parameters(self._head)
+        return loss.item()
 
 
 def _pace(epoch: int, horizon: int) -> float:
@@ -241,25 +267,3 @@ def _batches(
             targets = share * targets + (1 - share) * targets[other]
             lengths = torch.maximum(lengths, lengths[other])
         yield features, lengths, targets
-
-
-def _step(
-    head: Classifier,
-    optimiser: torch.optim.Optimizer,
-    averaged: swa_utils.AveragedModel,
-    training: TrainConfig,
-    batch: Batch,
-    draw: np.random.Generator,
-) -> float:
-    features, lengths, targets = batch
-    head.train()
-    experts = last(head(features, lengths, head.start(len(lengths))).experts, lengths)
-    # Each expert has to answer by itself, too: trained only together they lean on each other and overfit.
-    opinions = [*experts, experts.sum(0)]
-    loss = torch.stack([F.cross_entropy(one, targets, label_smoothing=training.smoothing) for one in opinions]).sum()
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(head.parameters(), 5.0)
-    optimiser.step()
-    averaged.update_parameters(head)
-    return loss.item()

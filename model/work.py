@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ def train(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> Non
     """
     torch.set_num_threads(jobs)
     _write_encoders(run, plan)
-    windows = _windows(run, plan, dataset, cache, jobs, plan.views)
+    windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
     folds = np.array([clip.fold for clip in dataset.clips])
     todo = list(itertools.product(plan.variants, range(plan.seeds), dataset.folds))
     with progress() as bar:
@@ -72,7 +71,7 @@ def _write_encoders(run: Run, plan: Plan) -> None:
             write_encoder(pretrained(), kind.size, path)
 
 
-def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, views: int) -> Windows:
+def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, views: int) -> Windows:
     kinds = [kind.name for kind in plan.recipe.evidence]
     extractor = Extractor(plan.recipe, {kind: run.encoder(kind) for kind in kinds}, plan.augmentation, cache)
     paths = [clip.path for clip in dataset.clips]
@@ -142,7 +141,7 @@ def _cells(row: Row) -> list[str]:
     return [row.variant.name, *shares, f"± {100 * row.spread:.1f}", f"{row.epochs:.1f}"]
 
 
-def answers(where: Path, dataset: Dataset, labels: Sequence[str], cache: Path, jobs: int) -> NDArray[np.int64]:
+def answers(where: Path, dataset: Dataset, cache: Path, jobs: int) -> NDArray[np.int64]:
     """What a run's head, or a bundle's graphs, answer to every clip: int64 [clips].
 
     Raises:
@@ -152,7 +151,7 @@ def answers(where: Path, dataset: Dataset, labels: Sequence[str], cache: Path, j
     if (where / "plan.json").is_file():
         run = Run(where)
         plan, head = run.plan(), load_head(run, run.final())
-        windows = _windows(run, plan.model_copy(update={"labels": tuple(labels)}), dataset, cache, jobs, 1)
+        windows = _windows(run, plan, dataset, cache, jobs, views=1)
         return np.asarray(predict(head, windows, np.arange(len(dataset.clips))).argmax(1), dtype=np.int64)
     bundle = Bundle.load(where, Device.choose("cpu", 1))
     found = []
@@ -192,7 +191,7 @@ def evaluate(where: Path, dataset: Dataset, output: Path | None, cache: Path, jo
     if unknown:
         raise DataError(f"the model knows no action {', '.join(unknown)}", f"It knows {', '.join(labels)}.")
     truth = np.array([labels.index(clip.label) for clip in dataset.clips])
-    matrix = confusion(answers(where, dataset, labels, cache, jobs), truth, len(labels))
+    matrix = confusion(answers(where, dataset, cache, jobs), truth, len(labels))
     accuracy = float(np.trace(matrix) / matrix.sum())
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

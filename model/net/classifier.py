@@ -64,6 +64,7 @@ class Classifier(nn.Module):
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
+        # Not learned, but torch has no dictionary of buffers.
         self.means = nn.ParameterDict()
         self.deviations = nn.ParameterDict()
         self.experts = nn.ModuleDict()
