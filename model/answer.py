@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ from service.video.decode import DecodeTask, MadePicture, decode
 _BATCH = 16
 
 
-def answer(bundle: Bundle, data: bytes) -> NDArray[np.float64]:
-    """The scores of a clip, float64 [C], in the order of the card's labels.
+def look(bundle: Bundle, data: bytes) -> Mapping[str, NDArray[np.float32] | NDArray[np.int64]]:
+    """What the recurrent head is given of a clip, as `Sequence.inputs` orders it: a row for each window.
 
     Raises:
         ClipError: the clip cannot be decoded.
@@ -41,5 +42,14 @@ def answer(bundle: Bundle, data: bytes) -> NDArray[np.float64]:
     receipt = decode(data, DecodeTask(card.plan, card.evidence, LIMITS), take)
     for kind in list(waiting):
         encode(kind)
-    logits, _ = bundle.recurrent.run(sequence.inputs(receipt.steps))
-    return scores(logits, card.temperature)
+    return sequence.inputs(receipt.steps)
+
+
+def answer(bundle: Bundle, data: bytes) -> NDArray[np.float64]:
+    """The scores of a clip, float64 [C], in the order of the card's labels.
+
+    Raises:
+        ClipError: the clip cannot be decoded.
+    """
+    logits, _ = bundle.recurrent.run(look(bundle, data))
+    return scores(logits, bundle.card.temperature)

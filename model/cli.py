@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from service.errors import KinemaError
 
 CACHE = Path("~/.cache/kinema/features")
 
@@ -15,6 +18,20 @@ ClipsOption = Annotated[
 ]
 CacheOption = Annotated[Path, typer.Option(help="Where features are kept between runs.")]
 JobsOption = Annotated[int, typer.Option(min=1, help="Cores to use.")]
+
+
+def _need_extra() -> None:
+    """Says in words what an import would say in a traceback.
+
+    Raises:
+        KinemaError: the extra `train` is not installed.
+    """
+    missing = [name for name in ("torch", "onnx", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise KinemaError(
+            f"making models needs {', '.join(missing)}, which serving does without",
+            "Run `scripts/install train`, or `pip install '.[train]'`.",
+        )
 
 
 def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
@@ -36,6 +53,7 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Train a recurrent head on labelled clips and cross-validate it."""
+    _need_extra()
     from model import work
     from model.data import Dataset
     from model.recipe import EVERYDAY, Recipe
@@ -75,6 +93,7 @@ def evaluate(
     jobs: JobsOption = 1,
 ) -> None:
     """Measure a model's accuracy on labelled clips. On clips that it was trained on, the figure says nothing."""
+    _need_extra()
     from model import work
     from model.data import Dataset
 
@@ -98,6 +117,7 @@ def export(
     ] = "not stated",
 ) -> None:
     """Make a bundle of a finished run: ONNX graphs, card and golden clip."""
+    _need_extra()
     from pydantic import TypeAdapter, ValidationError
 
     from model.export import Title

@@ -86,8 +86,10 @@ def _rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
             reader = csv.DictReader(file)
             named = reader.fieldnames or ()
             rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"the data set {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise DataError(f"the data set {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"the data set {path} is no CSV in UTF-8: {error}") from error
     missing = [column for column in columns if column not in named]
     if missing:
         raise DataError(

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from model.answer import answer
+from model.answer import answer, look
 from model.recipe import EVERYDAY
 from service.inference.bundle import Bundle
 from service.inference.card import Card, sha256
@@ -50,6 +50,18 @@ def test_the_golden_clip_is_small_and_gets_its_scores(card: Card) -> None:
     found = answer(bundle, bundle.golden_clip)
     np.testing.assert_allclose(found, card.golden.scores, rtol=0, atol=1e-4)
     assert found.sum() == pytest.approx(1)
+
+
+def test_a_clip_in_chunks_is_the_whole_clip() -> None:
+    bundle = Bundle.load(SHIPPED, Device.choose("cpu", 1))
+    clip = look(bundle, bundle.golden_clip)
+    steps = int(clip["lengths"][0])
+    expected, _ = bundle.recurrent.run(clip)
+    state = None
+    for start, end in ((0, 5), (5, 6), (6, steps)):
+        chunk = {kind.name: clip[kind.name][:, start:end] for kind in bundle.card.evidence}
+        logits, state = bundle.recurrent.run({**chunk, "lengths": np.array([end - start])}, state)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5)
 
 
 def test_the_figures_are_those_of_the_record(card: Card) -> None:

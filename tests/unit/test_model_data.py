@@ -9,6 +9,8 @@ from model.data import DataError, Dataset
 from model.evaluate import calibration, confusion, fit_temperature, nll
 from model.features import ClipFeatures, KindFeatures
 from model.recipe import EVERYDAY, Recipe, RecipeError
+from service.inference.card import Evidence
+from service.inference.sequence import Sequence
 
 GOOD = "path,label,source,fold\na.avi,run,x,0\nb.avi,walk,y,1\n"
 
@@ -63,8 +65,14 @@ def test_what_is_wrong_is_named(content: str, said: str, table: Path) -> None:
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.csv cannot be read"):
+    with pytest.raises(DataError, match=r"none\.csv cannot be read: No such file"):
         Dataset.read(tmp_path / "none.csv")
+
+
+def test_a_table_that_is_none_is_named(table: Path) -> None:
+    table.write_bytes(b"path,label,source,fold\n\xff\xfe")
+    with pytest.raises(DataError, match="is no CSV in UTF-8"):
+        Dataset.read(table)
 
 
 def test_a_recipe_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
@@ -87,6 +95,21 @@ def test_features_survive_being_kept_and_are_held(tmp_path: Path) -> None:
     assert found.held("appearance", 0).tolist() == [[0, 1]] * 4 + [[2, 3]] * 2
     assert found.held("appearance", 1).tolist() == [[4, 5]] * 2
     assert [path.name for path in (tmp_path / "ab").iterdir()] == ["clip.npz"]
+
+
+def test_training_holds_features_as_serving_does() -> None:
+    kind = Evidence(name="appearance", picture="rgb", size=8, cadence=4, features=3, file="appearance.onnx")
+    windows, steps = np.array([0, 0, 0, 1, 1]), np.array([0, 4, 8, 0, 4])
+    values = np.random.default_rng(1).random((5, 3)).astype(np.float16)
+    lengths = (10, 7)
+    training = ClipFeatures({kind.name: KindFeatures(values, windows, steps)}, lengths)
+    serving = Sequence([kind])
+    for window, step, vector in zip(windows.tolist(), steps.tolist(), values.astype(np.float32), strict=True):
+        serving.put(kind.name, window, step, vector)
+    for window, length in enumerate(lengths):
+        np.testing.assert_array_equal(
+            training.held(kind.name, window), serving.inputs(lengths)[kind.name][window, :length]
+        )
 
 
 def test_a_fitted_temperature_makes_the_right_labels_likelier() -> None:
