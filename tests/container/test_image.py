@@ -3,11 +3,13 @@
 import json
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.container import podman
+from tests.container.conftest import Golden
 
 pytestmark = pytest.mark.container
 
@@ -75,6 +77,14 @@ def test_commands_other_than_serve(image: str) -> None:
     hardened = ("podman", "run", "--rm", "--network=none", *podman.HARDENED, image)
     assert "CLIPS" in podman.run(*hardened, "predict", "--help").upper()
     assert podman.run(*hardened, "--version").startswith("kinema ")
+
+
+def test_answers_a_clip_without_serving(image: str, golden: Golden, tmp_path: Path) -> None:
+    (tmp_path / "clip").write_bytes(golden.clip)
+    tmp_path.chmod(0o755)  # pytest's folders are for their owner alone, and the image's user is another
+    options = ("--network=none", *podman.HARDENED, f"--volume={tmp_path}:/clips:ro,z")
+    answer = podman.run("podman", "run", "--rm", *options, image, "predict", "--json", "/clips/clip")
+    assert json.loads(answer)["predictions"][0]["label"] == golden.label
 
 
 def test_becomes_healthy_with_nothing_granted(image: str) -> None:
