@@ -6,6 +6,8 @@ Encoding starts before decoding ends: pictures go to the encoders as they come.
 from __future__ import annotations
 
 import asyncio
+import math
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from service.inference.postprocess import Prediction, rank, scores
 from service.video.decode import Decoded, DecodeTask
 from service.video.pool import DecoderPool, Decoding
 from service.video.source import Limits
+
+_NO_LIMITS = Limits(max_pixels=sys.maxsize, max_duration_s=math.inf, max_frames=sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Pipeline:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await self._answer(clip, query)
+                answer = await self._answer(clip, query, self._limits)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"no answer within {self._timeout_s:g} s", "Send a shorter or smaller clip, or try again later."
@@ -123,10 +127,19 @@ class Pipeline:
         )
         return answer
 
-    async def _answer(self, clip: bytes, query: Query) -> Answer:
+    async def golden_error(self) -> float:
+        """How far the golden clip's scores are from those in the card, at most; the limits for callers do not apply.
+
+        Raises:
+            KinemaError: the golden clip cannot be answered.
+        """
+        answer = await self._answer(self.bundle.golden_clip, Query(), _NO_LIMITS)
+        return float(np.abs(answer.scores - np.asarray(self.bundle.card.golden.scores)).max())
+
+    async def _answer(self, clip: bytes, query: Query, limits: Limits) -> Answer:
         started_s = time.perf_counter()
         card = self.bundle.card
-        task = DecodeTask(card.plan, card.evidence, self._limits, query.start_s, query.end_s)
+        task = DecodeTask(card.plan, card.evidence, limits, query.start_s, query.end_s)
         order = self._batcher.order()
         try:
             decoding = await self._decoders.decode(clip, task, order.put)
