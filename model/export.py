@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -79,12 +80,13 @@ def export(run: Run, directory: Path, golden: Path, title: Title) -> Card:
         raise RunError(f"the golden clip {golden} is not there", "Name a small clip, best of one of the actions.")
     if directory.exists() and not (directory / CARD).is_file() and any(directory.iterdir()):
         raise RunError(f"{directory} is not empty and holds no bundle", "Name a new directory.")
-    unfinished = directory.with_name(f"{directory.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    card = _make(run, plan, final, unfinished, golden, title)
-    shutil.rmtree(directory, ignore_errors=True)
-    unfinished.rename(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=directory.parent) as beside:
+        made = Path(beside) / directory.name
+        made.mkdir()
+        card = _make(run, plan, final, made, golden, title)
+        shutil.rmtree(directory, ignore_errors=True)
+        made.rename(directory)
     return card
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -124,9 +125,16 @@ def show(run: Run) -> None:
     """Prints a run's table and calibration."""
     plan, final, trials = run.plan(), run.final(), run.trials()
     folds = sorted({one.fold for one in trials})
-    table = Table(title=f"Accuracy in %, {plan.clips} clips, mean of {plan.seeds} repetition(s)", title_justify="left")
-    for column in ("head", *(f"fold {fold}" for fold in folds), "all clips", "spread", "epochs"):
-        table.add_column(column, justify="left" if column == "head" else "right")
+    table = Table(
+        title=f"Accuracy in %, {plan.clips} clips, mean of {plan.seeds} repetition(s)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+    )
+    table.add_column("head / fold", no_wrap=True)
+    for column in (*map(str, folds), "all", "spread", "epochs"):
+        table.add_column(column, justify="right")
     for row in rows(plan, trials):
         table.add_row(*_cells(row))
     console.print(table)
@@ -138,7 +146,7 @@ def show(run: Run) -> None:
 
 def _cells(row: Row) -> list[str]:
     shares = [f"{100 * share:.1f}" for share in (*row.folds, row.accuracy)]
-    return [row.variant.name, *shares, f"± {100 * row.spread:.1f}", f"{row.epochs:.1f}"]
+    return [row.variant.name, *shares, f"±{100 * row.spread:.1f}", f"{row.epochs:.1f}"]
 
 
 def answers(where: Path, dataset: Dataset, cache: Path, jobs: int) -> NDArray[np.int64]:
