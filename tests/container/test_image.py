@@ -37,6 +37,7 @@ def test_states_how_it_wants_to_be_run(image: str) -> None:
         version = tomllib.load(file)["project"]["version"]
 
     assert config["User"] == "10001:10001"
+    assert "ORT_DISABLE_TELEMETRY=1" in config["Env"]
     assert config["StopSignal"] == "SIGTERM"
     assert list(config["ExposedPorts"]) == ["8000/tcp"]
     assert config["Labels"]["org.opencontainers.image.version"] == version
