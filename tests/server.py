@@ -38,6 +38,7 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.url = ""
         self.log: list[dict[str, Any]] = []
         self.output: list[str] = []
         self._listening: queue.Queue[str | None] = queue.Queue()
@@ -59,6 +60,8 @@ class Server:
 
     def wait_listening(self) -> Self:
         """Returns when the socket is open; the model may not be ready yet."""
+        if self.url:
+            return self
         url = self._listening.get(timeout=PATIENCE_S)
         assert url is not None, f"the server ended: {''.join(self.output)}"
         self.url = url
@@ -110,6 +113,9 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
 
 def kinema(*arguments: str | Path, **env: object) -> subprocess.CompletedProcess[str]:
