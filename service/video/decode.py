@@ -269,7 +269,7 @@ class _Look:
         self._pictures: Counter[str] = Counter({spec.name: 0 for spec in task.pictures})
         self._padded = 0
         self._size = (0, 0)
-        self._cut_short = False
+        self._clip_ended = False
         self.times_s: list[float] = []
 
     def over(self, span: tuple[float, float]) -> None:
@@ -287,7 +287,7 @@ class _Look:
             while time_s < earliest_s:
                 following_s = next(times, None)
                 if following_s is None or (self._task.end_s is not None and following_s >= self._task.end_s):
-                    self._cut_short = True
+                    self._clip_ended = following_s is None
                     if frame is not None and not self._steps:  # one frame: a step from it to itself
                         self._see(window, moment, frame, again=True)
                     return
@@ -298,7 +298,8 @@ class _Look:
 
     def _see(self, window: _Window, moment: Moment, frame: Frame, *, again: bool) -> None:
         self._size = (frame.shape[1], frame.shape[0])
-        self.times_s.append(round(self._scan.last_s, 6))
+        # Another frame may have been grabbed since the one that is looked at again.
+        self.times_s.append(self.times_s[-1] if again else round(self._scan.last_s, 6))
         self._padded += int(again)
         if moment.step >= 0:
             self._steps[moment.window] += 1
@@ -311,7 +312,7 @@ class _Look:
         header = self._scan.header
         # A container rounds its duration; only an end that comes clearly too early is worth a word.
         ended_s = self._scan.last_s + 1 / clock.fps
-        early = self._cut_short and clock.duration_s - ended_s > max(2 / clock.fps, 2 / self._task.plan.fps)
+        early = self._clip_ended and clock.duration_s - ended_s > max(2 / clock.fps, 2 / self._task.plan.fps)
         promised_s = header.duration_s if header.duration_s is not None else clock.duration_s
         warnings: list[str] = []
         if early or promised_s - clock.duration_s > 2 / clock.fps:
