@@ -13,6 +13,12 @@ for variable in [name for name in os.environ if name.startswith("KINEMA_") and n
 
 
 @pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of asynchronous tests."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A server with the shipped model and default settings, for tests that leave it as it was."""
     with Server() as running:

@@ -1,0 +1,143 @@
+"""The service without HTTP: ready, dead, draining."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.errors import BundleMismatch, DeadlineExceeded, Draining, EngineDead, Starting, UnsupportedMedia
+from service.events import BatchEncoded, ClipAnswered, ClipFailed, Event
+from service.pipeline import Query
+from service.runtime import Runtime
+from service.settings import Settings
+from tests.samples import BUNDLE, clip
+
+
+@asynccontextmanager
+async def started(observe: Any = lambda event: None, **settings: Any) -> AsyncIterator[Runtime]:
+    runtime = Runtime(Settings(**settings).options(), observe)
+    try:
+        await runtime.start()
+        yield runtime
+    finally:
+        await runtime.stop()
+
+
+async def test_before_it_is_started_it_refuses_and_is_not_ready() -> None:
+    runtime = Runtime(Settings().options())
+    assert not runtime.ready
+    assert runtime.card is None
+    assert runtime.depth == 0
+    with pytest.raises(Starting):
+        await runtime.answer(clip("short.mp4"), Query())
+    await runtime.stop()
+
+
+async def test_started_it_is_ready_and_reports_what_happens() -> None:
+    events: list[Event] = []
+    async with started(events.append) as runtime:
+        assert runtime.ready
+        answer = await runtime.answer(clip("real-golf.mp4"), Query(top_k=1))
+        with pytest.raises(UnsupportedMedia):
+            await runtime.answer(clip("text.mp4"), Query())
+    assert answer.predictions[0].label == "golf"
+    (answered,) = [one for one in events if isinstance(one, ClipAnswered)]
+    assert answered.pictures == answer.decoded.pictures
+    assert [one.reason for one in events if isinstance(one, ClipFailed)] == ["media"]
+    encoded = sum(one.pictures for one in events if isinstance(one, BatchEncoded))
+    assert encoded > sum(answered.pictures.values()), "the golden clip's come on top"
+
+
+async def test_a_dead_engine_is_unready_and_refuses() -> None:
+    async with started() as runtime:
+        pipeline = runtime._pipeline
+        assert pipeline is not None
+        pipeline._batcher.stop()
+        assert not runtime.ready
+        assert not runtime.checks["engine"].ok
+        with pytest.raises(EngineDead, match="engine: dead"):
+            await runtime.answer(clip("short.mp4"), Query())
+
+
+async def test_a_bundle_that_contradicts_itself_is_not_loaded(tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
+    (bundle / "golden.avi").write_bytes(clip("short.mp4"))
+    runtime = Runtime(Settings(model=bundle).options())
+    with pytest.raises(BundleMismatch, match=r"golden\.avi"):
+        await runtime.start()
+    assert "golden.avi" in runtime.checks["loaded"].detail
+    with pytest.raises(EngineDead, match="loaded"):
+        await runtime.answer(clip("short.mp4"), Query())
+
+
+async def test_drain_waits_for_what_was_admitted() -> None:
+    async with started() as runtime:
+        answering = asyncio.create_task(runtime.answer(clip("real-golf.mp4"), Query()))
+        await asyncio.sleep(0)
+        assert await runtime.drain(timeout_s=60)
+        assert answering.done()
+        assert not runtime.ready
+        with pytest.raises(Draining):
+            await runtime.answer(clip("short.mp4"), Query())
+
+
+async def test_drain_gives_up_after_its_time() -> None:
+    async with started() as runtime:
+        with runtime.admit():
+            assert not await runtime.drain(timeout_s=0.01)
+
+
+async def test_a_cancelled_clip_leaves_nothing_behind_and_disturbs_nobody() -> None:
+    events: list[Event] = []
+    async with started(events.append) as runtime:
+        alone = await runtime.answer(clip("h264.mp4"), Query())
+        tasks = [asyncio.create_task(runtime.answer(clip("h264.mp4"), Query())) for _ in range(8)]
+        await asyncio.sleep(0.05)
+        for task in tasks[::2]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert runtime.admission.in_flight == 0
+        assert runtime.depth == 0
+    for index, result in enumerate(results):
+        if isinstance(result, BaseException):
+            assert isinstance(result, asyncio.CancelledError)
+            assert index % 2 == 0
+        else:
+            np.testing.assert_allclose(result.scores, alone.scores, atol=1e-5)
+    assert {one.reason for one in events if isinstance(one, ClipFailed)} <= {"cancelled"}
+
+
+async def test_a_clip_that_takes_too_long_is_given_up() -> None:
+    events: list[Event] = []
+    async with started(events.append, request_timeout_s=0.001) as runtime:
+        with pytest.raises(DeadlineExceeded):
+            await runtime.answer(clip("h264.mp4"), Query())
+        assert runtime.admission.in_flight == 0
+    assert [one.reason for one in events if isinstance(one, ClipFailed)] == ["timeout"]
+
+
+async def test_a_failing_encoder_fails_its_clip_only_and_the_engine_lives_on() -> None:
+    async with started() as runtime:
+        pipeline = runtime._pipeline
+        assert pipeline is not None
+        encoders = dict(pipeline.bundle.encoders)
+        broken = encoders["motion"].encode
+        calls = 0
+
+        def fail_once(pictures: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise RuntimeError("no memory on the device")
+            return broken(pictures)
+
+        encoders["motion"].encode = fail_once  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="no memory"):
+            await runtime.answer(clip("h264.mp4"), Query())
+        assert runtime.ready
+        assert (await runtime.answer(clip("real-golf.mp4"), Query())).predictions[0].label == "golf"
