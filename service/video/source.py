@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import os
@@ -18,16 +19,21 @@ FpsSource = Literal["container", "timestamps", "assumed"]
 _CREDIBLE_FPS = (0.5, 480.0)
 _ASSUMED_FPS = 25.0
 
+_PNG, _APNG = "a PNG picture", "an animated PNG"
 _STILL_IMAGES = (
     (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\x89PNG\r\n\x1a\n", _PNG),
     (b"BM", "a BMP picture"),
     (b"II*\0", "a TIFF picture"),
     (b"MM\0*", "a TIFF picture"),
+    (b"P5\n", "a PGM picture"),
+    (b"P6\n", "a PPM picture"),
+    (b"#?RADIANCE\n", "a Radiance picture"),
 )
 _MP4 = "MP4 or QuickTime"
 _MAGIC = (
     *_STILL_IMAGES,
-    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
     (b"GIF8", "a GIF"),
     (b"\x1aE\xdf\xa3", "Matroska or WebM"),
     (b"\0\0\x01\xba", "MPEG-PS"),
@@ -42,6 +48,9 @@ _MAGIC = (
     (b"\x1f\x8b", "a gzip archive"),
 )
 _RIFF = {b"AVI ": "AVI", b"WAVE": "WAV audio", b"WEBP": "a WebP picture"}
+_BRANDS = {b"avif": "an AVIF picture", b"heic": "a HEIC picture", b"mif1": "a HEIF picture"}
+# This build of FFmpeg reads animated GIF, PNG and AVIF, but of WebP only still pictures.
+_PICTURES = {name for _, name in _STILL_IMAGES} | set(_BRANDS.values()) | {_RIFF[b"WEBP"]}
 _TS_PACKET = 188
 
 # OpenCV hands these to FFmpeg for the whole process. A clip comes from memory and needs no protocol at all, so whatever
@@ -101,22 +110,25 @@ def recognise(data: bytes) -> str | None:
     """Names what the first bytes look like, or None where they look like nothing known."""
     head = data[:512]
     if head[4:8] == b"ftyp":
-        return _MP4
+        return _BRANDS.get(head[8:12], _MP4)
     if head[:4] == b"RIFF":
         return _RIFF.get(head[8:12], "RIFF")
     if head[:1] == b"G" and data[_TS_PACKET : _TS_PACKET + 1] == b"G":
         return "MPEG-TS"
     for magic, name in _MAGIC:
         if head.startswith(magic):
-            return name
+            # An animation says how many frames it has before the pixels of the first.
+            return _APNG if name == _PNG and b"acTL" in data[: max(0, data.find(b"IDAT"))] else name
     return "text" if _is_text(head) else None
 
 
 def _is_text(head: bytes) -> bool:
-    # The cut at 512 bytes may split the last character, hence "ignore" for what is otherwise valid.
-    text = head.decode("utf-8", "ignore")
-    valid = len(head) - len(text.encode()) < 4
-    return valid and all(character.isprintable() or character.isspace() for character in text)
+    try:
+        # The cut at 512 bytes may split the last character.
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < 512)
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character.isspace() for character in text)
 
 
 def _is_cut_off_mp4(data: bytes) -> bool:
@@ -145,7 +157,7 @@ def open_clip(data: bytes, limits: Limits) -> tuple[cv2.VideoCapture, Header]:
     """
     recognised = recognise(data)
     # FFmpeg would take a picture for a video of one frame, and would follow a playlist.
-    if recognised == "text" or recognised in dict(_STILL_IMAGES).values():
+    if recognised == "text" or recognised in _PICTURES:
         raise _unsupported(f"this is {recognised}, not a video", recognised)
     try:
         # OpenCV's stubs name only their own stream class; what it accepts is any io.BufferedIOBase and io.BytesIO.
