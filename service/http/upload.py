@@ -77,7 +77,9 @@ async def _chunks(request: Request, bounds: Bounds, max_bytes: int) -> AsyncGene
     stream = request.stream()
     while True:
         try:
-            chunk = await asyncio.wait_for(anext(stream), bounds.stall_s)
+            # Not wait_for: before Python 3.12 it can swallow the outer timeout when a chunk arrives in that moment.
+            async with asyncio.timeout(bounds.stall_s):
+                chunk = await anext(stream)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
