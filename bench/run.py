@@ -1,0 +1,114 @@
+"""`scripts/bench`: the service beside the bound, in rounds, in one run.
+
+A round measures the bound, then the service with one clip at a time, then with eight, then decoding and encoding alone.
+What the machine does meanwhile so touches all of them alike; ratios are taken within a round.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bench.bound import Bound
+from bench.clip import bench_clip
+from bench.contestant import BOUND, DECODE, ENCODE, Contestant, contestants
+from bench.errors import BenchError
+from bench.measurement import Measurement, Row
+from bench.report import Report, report, show
+from bench.system import SYSTEMS, System
+from service.errors import KinemaError
+from service.inference.bundle import check_files
+from service.inference.card import Card
+from service.inference.session import usable_cores
+from service.runtime import Options
+from service.settings import Settings
+
+_CONCURRENCIES = (1, 8)
+_WARM_S = 0.2
+
+
+def play(taking_part: Sequence[Contestant], rounds: int, seconds: float, progress: Progress) -> list[list[Measurement]]:
+    """Measures everything in every round; returns the rounds of each contestant."""
+    task = progress.add_task("", total=rounds * len(taking_part))
+    found: list[list[Measurement]] = [[] for _ in taking_part]
+    for number in range(rounds):
+        for contestant, measured in zip(taking_part, found, strict=True):
+            progress.update(task, description=f"round {number + 1} of {rounds}: {contestant.name}")
+            measured.append(contestant.measure(seconds))
+            progress.advance(task)
+    return found
+
+
+def rows(taking_part: Sequence[Contestant], found: Sequence[list[Measurement]], cores: int) -> tuple[Row, ...]:
+    """The rows of the report; systems under test are held against the bound."""
+    by_name = {contestant.name: measured for contestant, measured in zip(taking_part, found, strict=True)}
+    return tuple(
+        Row.of(name, measured, None if name in {DECODE, ENCODE} else by_name[BOUND], cores)
+        for name, measured in by_name.items()
+    )
+
+
+@contextmanager
+def _running(system: System) -> Iterator[System]:
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()
+
+
+def measure(options: Options, clip: Path, seconds: float, rounds: int, console: Console) -> Report:
+    """Starts everything, measures it and ends it.
+
+    Raises:
+        BenchError: something does not start, or ended too soon.
+        KinemaError: the bundle is no bundle.
+    """
+    cores, card, data = usable_cores(), Card.read(options.model), clip.read_bytes()
+    check_files(options.model, card)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(*columns, console=console, transient=True, refresh_per_second=2))
+        bound = Bound(options, data, cores)
+        stack.callback(bound.stop)
+        systems = [stack.enter_context(_running(make(options.model))) for make in SYSTEMS.values()]
+        taking_part = contestants(bound, systems, _CONCURRENCIES, data)
+        for contestant in taking_part:
+            contestant.measure(_WARM_S)  # what a first time costs is nobody's figure
+        found = play(taking_part, rounds, seconds, progress)
+    return report(options, card, cores, clip, seconds, rounds, rows(taking_part, found, cores))
+
+
+def bench(
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of each measurement.")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
+    clip: Annotated[Path | None, typer.Option(help="The clip to post; default: 10 s, made by FFmpeg.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Directory of the bundle; default: KINEMA_MODEL, else the shipped.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
+) -> None:
+    """Measure the service beside the bound of the same work in a bare loop. KINEMA_* variables apply to both."""
+    settings = Settings() if model is None else Settings(model=model.resolve())
+    console = Console(stderr=True)
+    try:
+        found = measure(settings.options(), clip or bench_clip(), seconds, rounds, console)
+    except (BenchError, KinemaError, OSError) as error:
+        typer.secho(f"scripts/bench: {error}", fg="red", err=True)
+        raise typer.Exit(1) from error
+    show(found, Console())
+    if to is not None:
+        to.write_text(json.dumps(found.as_dict(), indent=2) + "\n")
+    if any(row.errors for row in found.rows):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(bench)
