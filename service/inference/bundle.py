@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from service.errors import BundleMismatch
 from service.inference.card import CARD, Card, Evidence, sha256
-from service.inference.sequence import LENGTHS
+from service.inference.sequence import LENGTHS, Sequence
 from service.inference.session import Device, Encoder, Recurrent, Session, Tensor
 
 _FLOAT, _UINT8, _INT64 = "tensor(float)", "tensor(uint8)", "tensor(int64)"
@@ -42,16 +44,16 @@ class Bundle:
         card = Card.read(directory)
         check_files(directory, card)
         encoders = {kind.name: Encoder(Session(directory / kind.file, device)) for kind in card.evidence}
-        recurrent = Session(directory / card.recurrent.file, device)
+        session = Session(directory / card.recurrent.file, device)
         for kind in card.evidence:
-            _check(kind.file, encoders[kind.name].session, _encoder_tensors(kind), card)
-        _check(card.recurrent.file, recurrent, _recurrent_tensors(card), card)
-        return cls(
-            card=card,
-            encoders=encoders,
-            recurrent=Recurrent(recurrent, {part.name: part.size for part in card.recurrent.state}),
-            golden_clip=(directory / card.golden.clip).read_bytes(),
-        )
+            _check_tensors(kind.file, encoders[kind.name].session, _encoder_tensors(kind))
+        _check_tensors(card.recurrent.file, session, _recurrent_tensors(card))
+        for kind in card.evidence:
+            _check_metadata(kind.file, encoders[kind.name].session, card)
+        _check_metadata(card.recurrent.file, session, card)
+        recurrent = Recurrent(session, {part.name: part.size for part in card.recurrent.state})
+        _check_step(card, recurrent)
+        return cls(card, encoders, recurrent, golden_clip=(directory / card.golden.clip).read_bytes())
 
 
 def metadata(card: Card) -> dict[str, str]:
@@ -98,7 +100,7 @@ def _recurrent_tensors(card: Card) -> Expected:
     return [*features, Tensor(LENGTHS, (None,), _INT64), *state], [logits, *following]
 
 
-def _check(file: str, session: Session, expected: Expected, card: Card) -> None:
+def _check_tensors(file: str, session: Session, expected: Expected) -> None:
     for side, wanted, found in zip(("input", "output"), expected, (session.inputs, session.outputs), strict=True):
         for tensor in _differing(wanted, {one.name: one for one in found}):
             raise _mismatch(
@@ -108,10 +110,30 @@ def _check(file: str, session: Session, expected: Expected, card: Card) -> None:
         surplus = {one.name for one in found} - {one.name for one in wanted}
         if surplus and side == "input":
             raise _mismatch(f"{CARD} knows no input {', '.join(sorted(surplus))} of {file}", "the graph needs it")
+
+
+def _check_metadata(file: str, session: Session, card: Card) -> None:
     for key, value in metadata(card).items():
         stated = session.metadata.get(key)
         if stated is None or (json.loads(stated) != json.loads(value) if value[:1] in "[{" else stated != value):
             raise _mismatch(f"{CARD} gives {key} as {value}", f"the metadata of {file} as {stated}")
+
+
+def _check_step(card: Card, recurrent: Recurrent) -> None:
+    """Takes a step from zeros: an exported graph may leave open how many labels it has, and what its state measures."""
+    sequence = Sequence(card.evidence)
+    for kind in card.evidence:
+        sequence.put(kind.name, 0, 0, np.zeros(kind.features, dtype=np.float32))
+    logits, state = recurrent.run(sequence.inputs((1,)))
+    given = {Recurrent.LOGITS: logits} | {Recurrent.NEXT + name: part for name, part in state.items()}
+    sizes = {Recurrent.LOGITS: len(card.labels)}
+    sizes |= {Recurrent.NEXT + part.name: part.size for part in card.recurrent.state}
+    for name, size in sizes.items():
+        if given[name].shape != (1, size):
+            raise _mismatch(
+                f"by {CARD}, {card.recurrent.file} gives {name} of {size} numbers a step",
+                f"the graph gives {', '.join(map(str, given[name].shape[1:]))}",
+            )
 
 
 def _differing(wanted: list[Tensor], found: Mapping[str, Tensor]) -> Iterator[Tensor]:

@@ -1,0 +1,222 @@
+"""A bundle is refused where its card and its files contradict each other, naming both sides."""
+
+import json
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.errors import BundleError, BundleMismatch
+from service.inference.bundle import Bundle, metadata
+from service.inference.card import Card, sha256
+from service.inference.session import Device, Session, _cgroup_cores, usable_cores
+from tests.require import need
+from tests.samples import BUNDLE
+
+CPU = Device.choose("cpu", 1)
+Edit = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A copy of the shipped bundle, to be broken."""
+    return Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
+
+
+def edit(bundle: Path, change: Edit) -> None:
+    path = bundle / "card.json"
+    card = json.loads(path.read_text())
+    change(card)
+    path.write_text(json.dumps(card))
+
+
+def test_the_shipped_bundle_loads_and_its_metadata_is_its_cards() -> None:
+    bundle = Bundle.load(BUNDLE, CPU)
+    for session in (*(one.session for one in bundle.encoders.values()), bundle.recurrent.session):
+        assert metadata(bundle.card).items() <= dict(session.metadata).items()
+
+
+def test_a_missing_file_is_refused(bundle: Path) -> None:
+    (bundle / "appearance.onnx").unlink()
+    with pytest.raises(BundleMismatch, match=r"card\.json lists appearance\.onnx, but .* has no such file"):
+        Bundle.load(bundle, CPU)
+
+
+def test_another_file_is_refused(bundle: Path) -> None:
+    with (bundle / "recurrent.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(BundleMismatch, match=r"the sha256 [0-9a-f]{64}, but the file's is [0-9a-f]{64}"):
+        Bundle.load(bundle, CPU)
+
+
+def one_label_less(card: dict[str, Any]) -> None:
+    card["labels"].pop()
+    card["golden"]["scores"].pop()
+
+
+def labels_in_another_order(card: dict[str, Any]) -> None:
+    card["labels"].reverse()
+
+
+def another_rate(card: dict[str, Any]) -> None:
+    card["sampling"]["fps"] = 25
+
+
+def another_version(card: dict[str, Any]) -> None:
+    card["version"] = "9.9.9"
+
+
+def a_larger_picture(card: dict[str, Any]) -> None:
+    card["evidence"][0]["size"] = 256
+
+
+def fewer_features(card: dict[str, Any]) -> None:
+    card["evidence"][1]["features"] = 640
+
+
+def another_state(card: dict[str, Any]) -> None:
+    card["recurrent"]["state"][-1]["name"] = "memory"
+
+
+def a_smaller_state(card: dict[str, Any]) -> None:
+    card["recurrent"]["state"][-1]["size"] = 8
+
+
+def one_kind_less(card: dict[str, Any]) -> None:
+    card["evidence"].pop()
+
+
+@pytest.mark.parametrize(
+    ("change", "card_side", "graph_side"),
+    [
+        (one_label_less, r"kinema\.labels as .*walk\"\]", r"the metadata of .*wave\"\]"),
+        (labels_in_another_order, r"kinema\.labels as .*wave.*brush_hair", "the metadata of .* as .*brush_hair.*wave"),
+        (another_rate, r"kinema\.sampling as .*25", "the metadata of .* as .*10"),
+        (another_version, r"kinema\.version as 9\.9\.9", r"the metadata of .* as 1\.0\.0"),
+        (a_larger_picture, r"pictures uint8 \[\?, 256, 256, 3\]", r"pictures uint8 \[\?, 224, 224, 3\]"),
+        (fewer_features, r"features float \[\?, 640\]", r"features float \[\?, 1280\]"),
+        (another_state, "input memory", "the graph's inputs are"),
+        (a_smaller_state, r"float \[\?, 8\]", r"float \[\?, 96\]"),
+        (one_kind_less, "knows no input motion", "the graph needs it"),
+    ],
+)
+def test_a_contradiction_is_refused_naming_both_sides(
+    bundle: Path, change: Edit, card_side: str, graph_side: str
+) -> None:
+    edit(bundle, change)
+    with pytest.raises(BundleMismatch, match=f"{card_side}.*, but .*{graph_side}"):
+        Bundle.load(bundle, CPU)
+
+
+def test_a_graph_with_more_labels_than_card_and_metadata_say_is_refused(bundle: Path) -> None:
+    need("train", find_spec("onnx") is not None, "the metadata of a graph is changed with the package onnx")
+    import onnx
+
+    edit(bundle, one_label_less)
+    card = json.loads((bundle / "card.json").read_text())
+    for name in ("appearance.onnx", "motion.onnx", "recurrent.onnx"):
+        graph = onnx.load(bundle / name)
+        onnx.helper.set_model_props(graph, metadata(Card.read(bundle)))
+        onnx.save(graph, bundle / name)
+        card["files"][name]["sha256"] = sha256(bundle / name)
+    (bundle / "card.json").write_text(json.dumps(card))
+    with pytest.raises(BundleMismatch, match=r"gives logits of 20 numbers a step, but the graph gives 21"):
+        Bundle.load(bundle, CPU)
+
+
+def test_a_file_that_is_no_graph_is_refused(bundle: Path) -> None:
+    path = bundle / "motion.onnx"
+    path.write_bytes(b"no graph")
+    edit(bundle, lambda card: card["files"]["motion.onnx"].update(sha256=sha256(path)))
+    with pytest.raises(BundleError, match=r"motion\.onnx is not a graph"):
+        Bundle.load(bundle, CPU)
+
+
+def test_a_directory_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="is not a bundle"):
+        Card.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda card: card.update(colour="red"), "colour"),
+        (lambda card: card.pop("temperature"), "temperature"),
+        (lambda card: card.update(format=2), "format"),
+        (lambda card: card["labels"].__setitem__(1, card["labels"][0]), "labels repeats a name"),
+        (lambda card: card["golden"]["scores"].pop(), "20 golden scores for 21 labels"),
+        (lambda card: card["evidence"][0].update(flow=card["evidence"][1]["flow"]), "belongs to pictures of flow"),
+        (lambda card: card["evidence"][1].pop("flow"), "belongs to pictures of flow"),
+        (lambda card: card["files"].pop("motion.onnx"), r"'files' does not list motion\.onnx"),
+        (lambda card: card["recurrent"].update(file="../outside.onnx"), r"recurrent\.file"),
+        (lambda card: card.update(temperature=0), "temperature"),
+    ],
+)
+def test_a_card_that_is_not_valid_is_refused_by_its_fault(bundle: Path, change: Edit, fault: str) -> None:
+    edit(bundle, change)
+    with pytest.raises(BundleError, match=fault):
+        Card.read(bundle)
+
+
+def test_a_card_that_is_no_json_is_refused(bundle: Path) -> None:
+    (bundle / "card.json").write_text("{")
+    with pytest.raises(BundleError, match="not a valid card"):
+        Card.read(bundle)
+
+
+def test_a_clip_in_chunks_with_carried_state_equals_the_whole() -> None:
+    bundle = Bundle.load(BUNDLE, CPU)
+    random = np.random.default_rng(0)
+    features = {kind.name: random.random((2, 12, kind.features), dtype=np.float32) for kind in bundle.card.evidence}
+
+    def part(start: int, stop: int) -> dict[str, Any]:
+        cut = {name: rows[:, start:stop] for name, rows in features.items()}
+        return {**cut, "lengths": np.full(2, stop - start, dtype=np.int64)}
+
+    whole, _ = bundle.recurrent.run(part(0, 12))
+    _, state = bundle.recurrent.run(part(0, 5))
+    _, state = bundle.recurrent.run(part(5, 6), state)
+    chunked, _ = bundle.recurrent.run(part(6, 12), state)
+    np.testing.assert_allclose(chunked, whole, rtol=1e-5)
+
+
+def test_padding_beyond_the_lengths_changes_nothing() -> None:
+    bundle = Bundle.load(BUNDLE, CPU)
+    random = np.random.default_rng(0)
+    rows = {kind.name: random.random((1, 9, kind.features), dtype=np.float32) for kind in bundle.card.evidence}
+    lengths = np.array([6], dtype=np.int64)
+    padded, _ = bundle.recurrent.run({**rows, "lengths": lengths})
+    cut, _ = bundle.recurrent.run({**{name: one[:, :6] for name, one in rows.items()}, "lengths": lengths})
+    np.testing.assert_allclose(padded, cut, rtol=1e-5)
+
+
+def test_a_device_that_is_not_there_is_refused_by_naming_those_that_are() -> None:
+    with pytest.raises(BundleError) as refused:
+        Device.choose("cuda", 2)
+    assert "cpu" in refused.value.advice
+
+
+def test_a_cpu_runs_a_batch_on_each_core_and_the_batch_can_be_set() -> None:
+    assert Device.choose("auto", 3).slots == 3
+    assert Device.choose("cpu", 3, max_batch=7).max_batch == 7
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"), [("max 100000", None), ("150000 100000", 1), ("50000 100000", 1), ("", None)]
+)
+def test_a_containers_cpu_limit_is_respected(tmp_path: Path, limit: str, cores: int | None) -> None:
+    path = tmp_path / "cpu.max"
+    path.write_text(limit)
+    assert _cgroup_cores(path) == cores
+    assert _cgroup_cores(tmp_path / "not-there") is None
+    assert usable_cores() >= 1
+
+
+def test_a_session_names_the_inputs_and_outputs_of_its_graph() -> None:
+    session = Session(BUNDLE / "motion.onnx", CPU)
+    assert [str(one) for one in session.inputs] == ["pictures uint8 [?, 112, 112, 3]"]
+    assert [one.name for one in session.outputs] == ["features"]
