@@ -74,8 +74,9 @@ class _Queue:
                 jobs.append(_Job(order, order.waiting.popleft()))
                 order.running += 1
                 passes.append(order)
-        self.orders.rotate(-1)
-        self.orders = deque(order for order in self.orders if order.waiting)
+        served = dict.fromkeys(job.order for job in jobs)
+        unserved = [order for order in self.orders if order not in served]
+        self.orders = deque(order for order in (*unserved, *served) if order.waiting)
         return jobs
 
 
@@ -130,12 +131,17 @@ class Batcher:
         with self._changed:
             if order.settled:
                 return
-            if order.first_put_s is None:
-                order.first_put_s = time.perf_counter()
-            if not order.waiting:
-                self._queue.orders.append(order)
-            order.waiting.append(picture)
-            self._changed.notify()
+            if self._stopping:
+                self._drop(order)
+            else:
+                if order.first_put_s is None:
+                    order.first_put_s = time.perf_counter()
+                if not order.waiting:
+                    self._queue.orders.append(order)
+                order.waiting.append(picture)
+                self._changed.notify()
+                return
+        order.done.set_exception(_stopped())
 
     def close_order(self, order: Order) -> None:
         """See `Order.close`."""
@@ -164,9 +170,7 @@ class Batcher:
                 self._drop(order)
             self._changed.notify_all()
         for order in unserved:
-            order.done.set_exception(
-                EngineDead("the engine stopped before the clip was encoded", "Send the clip again.")
-            )
+            order.done.set_exception(_stopped())
         for thread in self._threads:
             thread.join()
 
@@ -223,3 +227,7 @@ class Batcher:
         if order in self._queue.orders:
             self._queue.orders.remove(order)
         return dropped
+
+
+def _stopped() -> EngineDead:
+    return EngineDead("the engine stopped before the clip was encoded", "Send the clip again.")
