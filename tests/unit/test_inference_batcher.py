@@ -1,7 +1,10 @@
-"""The queue of pictures and the slots that work it off."""
+"""The queue of pictures: fair, without a timer, and each clip's trouble its own."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,176 +17,291 @@ from service.inference.card import Evidence
 from service.inference.session import Encoder
 from service.video.decode import MadePicture
 from service.video.preprocess import Picture
-from service.video.spec import Flow
 
-PATIENCE_S = 30
-FLOW = Flow(size=8, preset="fast", scale=10, magnitude_scale=16)
-EVIDENCE = (
-    Evidence(name="appearance", picture="rgb", size=8, cadence=1, features=1, file="a.onnx"),
-    Evidence(name="motion", picture="flow", size=8, cadence=1, features=1, file="m.onnx", flow=FLOW),
-)
+PATIENCE_S = 30.0
+BAD = 255
 
 
-class Adder(Encoder):
-    """Encodes a picture as its first pixel plus one, when it is let; fails on pictures of 255."""
+class Scripted(Encoder):
+    """An encoder whose features are the number in each picture; it waits for its gate and fails at BAD pictures."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
-        self.may_run = threading.Event()
-        self.running = threading.Event()
+        self.gate = threading.Event()
+        self.entered = threading.Semaphore(0)
 
     def encode(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        self.running.set()
-        assert self.may_run.wait(PATIENCE_S)
-        values = [int(picture[0, 0, 0]) for picture in pictures]
-        self.batches.append(values)
-        if 255 in values:
-            raise RuntimeError("poison")
-        return np.array([[value + 1] for value in values], dtype=np.float32)
+        numbers = [int(picture[0, 0, 0]) for picture in pictures]
+        self.batches.append(numbers)
+        self.entered.release()
+        assert self.gate.wait(PATIENCE_S)
+        if BAD in numbers:
+            raise RuntimeError("no memory on the device")
+        return np.asarray([[number] * 2 for number in numbers], dtype=np.float32)
+
+
+def kind(name: str) -> Evidence:
+    return Evidence(name=name, picture="rgb", size=1, cadence=1, features=2, file=f"{name}.onnx")
+
+
+LOOK, GLANCE = kind("look"), kind("glance")
+
+
+def picture(number: int, step: int = 0, name: str = "look") -> MadePicture:
+    return MadePicture(name, 0, step, np.full((1, 1, 3), number, dtype=np.uint8))
 
 
 class Bench:
-    """A batcher with one slot that starts to work when it is told."""
+    """A batcher with one scripted encoder for both kinds, and what it reports."""
 
-    def __init__(self, max_batch: int = 2, slots: int = 1) -> None:
-        self.encoder = Adder()
+    def __init__(self, **more: Any) -> None:
+        self.encoder = Scripted()
         self.events: list[Event] = []
         self.batcher = Batcher(
-            {"appearance": self.encoder, "motion": self.encoder},
-            EVIDENCE,
-            slots=slots,
-            max_batch=max_batch,
-            observe=self.events.append,
+            {"look": self.encoder, "glance": self.encoder},
+            (LOOK,),
+            **{"slots": 1, "max_batch": 2, "observe": self.events.append, **more},
         )
 
-    def order(self, *values: int, kind: str = "appearance") -> Order:
+    def order(self, *numbers: int, name: str = "look", close: bool = True) -> Order:
         order = self.batcher.order()
-        for step, value in enumerate(values):
-            order.put(picture(value, step, kind))
-        order.close()
+        for step, number in enumerate(numbers):
+            order.put(picture(number, step, name))
+        if close:
+            order.close()
         return order
 
-    def occupy(self) -> Order:
-        """Keeps the slot busy, so that what comes next has to wait."""
+    def busy(self) -> Order:
+        """An order that holds the only slot until the gate opens."""
         order = self.order(0)
-        assert self.encoder.running.wait(PATIENCE_S)
+        assert self.encoder.entered.acquire(timeout=PATIENCE_S)
         return order
 
-    def go(self, *orders: Order) -> list[BaseException | None]:
-        """Lets the slot work until the orders are done; returns how each ended."""
-        self.encoder.may_run.set()
-        return [order.done.exception(PATIENCE_S) for order in orders]
+
+@contextmanager
+def bench(**more: Any) -> Iterator[Bench]:
+    made = Bench(**more)
+    try:
+        yield made
+    finally:
+        made.encoder.gate.set()
+        made.batcher.stop()
 
 
-def picture(value: int, step: int, kind: str = "appearance") -> MadePicture:
-    return MadePicture(kind, 0, step, np.full((8, 8, 3), value, dtype=np.uint8))
+def steps_of(order: Order) -> list[float]:
+    """The features of an order that is done, step by step."""
+    order.done.result(PATIENCE_S)
+    return [float(one[0]) for one in order.sequence.inputs([len(order.sequence)])["look"][0]]
 
 
-def features(order: Order, steps: int, kind: str = "appearance") -> list[float]:
-    return [float(order.sequence._features[kind, 0, step][0]) for step in range(steps)]
+def test_features_come_back_to_the_order_and_step_of_their_picture() -> None:
+    with bench(slots=2) as it:
+        it.encoder.gate.set()
+        orders = [it.order(*range(first, first + 5)) for first in (10, 20, 30)]
+        assert [steps_of(order) for order in orders] == [list(range(first, first + 5)) for first in (10, 20, 30)]
 
 
-@pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def test_an_order_without_pictures_is_done_when_it_is_closed() -> None:
+    with bench() as it:
+        it.order().done.result(0)
 
 
-def test_every_picture_gets_its_own_features(bench: Bench) -> None:
-    orders = [bench.order(10, 11, 12), bench.order(20), bench.order(30, 31)]
-    assert bench.go(*orders) == [None] * 3
-    assert [features(order, n) for order, n in zip(orders, (3, 1, 2), strict=True)] == [[11, 12, 13], [21], [31, 32]]
-    bench.batcher.stop()
+def test_an_order_is_done_only_when_it_is_closed() -> None:
+    with bench() as it:
+        it.encoder.gate.set()
+        order = it.order(1, close=False)
+        assert it.encoder.entered.acquire(timeout=PATIENCE_S)
+        assert not order.done.done()
+        order.close()
+        order.done.result(PATIENCE_S)
 
 
-def test_a_long_clip_does_not_starve_a_short_one(bench: Bench) -> None:
-    first = bench.occupy()
-    long, short = bench.order(*range(1, 21)), bench.order(100, 101)
-    bench.go(first, long, short)
-    place = next(index for index, batch in enumerate(bench.encoder.batches) if 101 in batch)
-    assert place <= 3, bench.encoder.batches
-    bench.batcher.stop()
+def test_a_free_slot_takes_what_is_waiting_without_waiting_for_more() -> None:
+    with bench(max_batch=64) as it:
+        it.encoder.gate.set()
+        steps_of(it.order(1))
+        assert it.encoder.batches == [[1]]
 
 
-def test_a_batch_holds_one_kind_and_no_more_than_it_may() -> None:
-    bench = Bench(max_batch=3)
-    first = bench.occupy()
-    frames, flows = bench.order(1, 2, 3, 4, 5), bench.order(101, 102, kind="motion")
-    bench.go(first, frames, flows)
-    bench.batcher.stop()
-    assert all(len(batch) <= 3 for batch in bench.encoder.batches)
-    assert all(len({value > 100 for value in batch}) == 1 for batch in bench.encoder.batches)
-    told = [(one.kind, one.pictures) for one in bench.events if isinstance(one, BatchEncoded)]
-    assert sum(pictures for kind, pictures in told if kind == "motion") == 2
+def test_clips_take_turns() -> None:
+    with bench() as it:
+        it.busy()
+        orders = [it.order(11, 12, 13, 14, 15), it.order(21, 22, 23, 24), it.order(31)]
+        assert it.batcher.depth == 10
+        it.encoder.gate.set()
+        for order in orders:
+            order.done.result(PATIENCE_S)
+        assert it.encoder.batches[1:] == [[11, 21], [31, 12], [22, 13], [23, 14], [24, 15]]
 
 
-def test_one_clip_fills_a_batch_alone() -> None:
-    bench = Bench(max_batch=4)
-    first = bench.occupy()
-    bench.go(first, bench.order(1, 2, 3, 4))
-    bench.batcher.stop()
-    assert [1, 2, 3, 4] in bench.encoder.batches
+def test_the_kind_of_picture_that_was_left_out_of_a_batch_is_the_nexts() -> None:
+    with bench(max_batch=8) as it:
+        it.busy()
+        looks = it.order(11, 12, close=False)
+        glances = it.order(21, 22, name="glance", close=False)
+        looks.put(picture(13, 2, "glance"))
+        it.encoder.gate.set()
+        for order in (looks, glances):
+            order.close()
+            order.done.result(PATIENCE_S)
+        assert it.encoder.batches[1:] == [[11, 12], [21, 13, 22]]
 
 
-def test_a_failing_batch_fails_only_the_clips_in_it(bench: Bench) -> None:
-    first = bench.occupy()
-    bad, together, later = bench.order(255, 7, 8), bench.order(40), bench.order(50)
-    ends = bench.go(first, bad, together, later)
-    assert ends[0] is None
-    assert isinstance(ends[1], RuntimeError)
-    assert isinstance(ends[2], RuntimeError), "it was in the same batch"
-    assert ends[3] is None
-    assert bench.batcher.alive
-    assert bench.go(bench.order(60)) == [None]
-    assert 8 not in [value for batch in bench.encoder.batches for value in batch], "the failed clip's rest is dropped"
-    bench.batcher.stop()
+def test_a_long_clip_does_not_hold_up_a_short_one_that_comes_later() -> None:
+    with bench(max_batch=1) as it:
+        it.busy()
+        it.order(*range(100, 200))
+        short = it.order(1, 2, 3)
+        it.encoder.gate.set()
+        short.done.result(PATIENCE_S)
+        assert it.encoder.batches.index([3]) <= 6
 
 
-def test_an_abandoned_clips_pictures_are_dropped_and_counted(bench: Bench) -> None:
-    first = bench.occupy()
-    gone, stays = bench.order(1, 2, 3), bench.order(4)
-    gone.abandon()
-    gone.abandon()
-    gone.put(picture(9, 9))
-    assert bench.batcher.depth == 1
-    assert bench.go(first, stays) == [None, None]
-    assert gone.done.cancelled()
-    assert bench.encoder.batches == [[0], [4]]
-    assert PicturesDropped(3) in bench.events
-    bench.batcher.stop()
+def test_a_single_clip_fills_a_batch() -> None:
+    with bench(max_batch=4) as it:
+        it.busy()
+        order = it.order(*range(1, 10))
+        it.encoder.gate.set()
+        order.done.result(PATIENCE_S)
+        assert it.encoder.batches[1:] == [[1, 2, 3, 4], [5, 6, 7, 8], [9]]
 
 
-def test_a_clip_abandoned_while_a_slot_has_it_disturbs_nobody(bench: Bench) -> None:
-    running = bench.occupy()
-    waiting = bench.order(5)
-    running.abandon()
-    assert bench.go(waiting) == [None]
-    assert running.done.cancelled()
-    bench.batcher.stop()
-
-
-def test_an_order_without_pictures_is_done_when_it_is_closed(bench: Bench) -> None:
-    order = bench.batcher.order()
-    assert not order.done.done()
-    order.close()
-    assert order.done.result(PATIENCE_S) is None
-    bench.batcher.stop()
-
-
-def test_stopping_fails_what_waits_and_is_seen(bench: Bench) -> None:
-    bench.occupy()
-    waiting = bench.order(1, 2)
-    stopping = threading.Thread(target=bench.batcher.stop)
-    stopping.start()
-    assert isinstance(waiting.done.exception(PATIENCE_S), EngineDead)
-    bench.encoder.may_run.set()
-    stopping.join(PATIENCE_S)
-    assert not bench.batcher.alive
-    assert bench.batcher.depth == 0
+def test_a_batch_holds_one_kind_of_picture() -> None:
+    with bench(max_batch=8) as it:
+        it.busy()
+        looks, glances = it.order(11, 12), it.order(21, 22, name="glance")
+        it.encoder.gate.set()
+        looks.done.result(PATIENCE_S)
+        glances.done.result(PATIENCE_S)
+        assert sorted(it.encoder.batches[1:]) == [[11, 12], [21, 22]]
 
 
 def test_several_slots_work_at_the_same_time() -> None:
-    bench = Bench(max_batch=1, slots=2)
-    orders = [bench.order(*range(n * 10, n * 10 + 5)) for n in range(6)]
-    assert bench.go(*orders) == [None] * 6
-    assert [features(order, 5) for order in orders] == [[n * 10 + i + 1.0 for i in range(5)] for n in range(6)]
-    bench.batcher.stop()
+    with bench(slots=3, max_batch=1) as it:
+        order = it.order(1, 2, 3)
+        for _ in range(3):
+            assert it.encoder.entered.acquire(timeout=PATIENCE_S)
+        assert sorted(it.encoder.batches) == [[1], [2], [3]], "all three are being encoded"
+        it.encoder.gate.set()
+        order.done.result(PATIENCE_S)
+
+
+def test_every_batch_is_reported_with_its_size() -> None:
+    with bench(max_batch=2) as it:
+        it.busy()
+        order = it.order(1, 2, 3)
+        it.encoder.gate.set()
+        order.done.result(PATIENCE_S)
+    batches = [one for one in it.events if isinstance(one, BatchEncoded)]
+    assert [(one.kind, one.pictures) for one in batches] == [("look", 1), ("look", 2), ("look", 1)]
+    assert all(one.seconds >= 0 for one in batches)
+
+
+def test_a_batch_that_fails_fails_the_clips_in_it_and_no_other() -> None:
+    with bench(max_batch=2) as it:
+        it.busy()
+        bad, beside, after = it.order(BAD, 12), it.order(21), it.order(31)
+        it.encoder.gate.set()
+        for failed in (bad, beside):
+            with pytest.raises(RuntimeError, match="no memory"):
+                failed.done.result(PATIENCE_S)
+        assert steps_of(after) == [31]
+        assert [12] not in it.encoder.batches, "what a failed clip still had waiting is not encoded"
+        assert it.batcher.alive
+
+
+def test_a_clip_whose_batch_failed_stays_failed_whatever_it_still_puts() -> None:
+    with bench() as it:
+        it.encoder.gate.set()
+        order = it.order(BAD, close=False)
+        with pytest.raises(RuntimeError):
+            order.done.result(PATIENCE_S)
+        order.put(picture(1, 1))
+        order.close()
+        assert it.batcher.depth == 0
+        assert isinstance(order.done.exception(), RuntimeError)
+
+
+def test_a_clip_that_fails_in_two_batches_at_once_fails_once() -> None:
+    with bench(slots=2, max_batch=1) as it:
+        order = it.order(BAD, BAD)
+        for _ in range(2):
+            assert it.encoder.entered.acquire(timeout=PATIENCE_S)
+        it.encoder.gate.set()
+        with pytest.raises(RuntimeError, match="no memory"):
+            order.done.result(PATIENCE_S)
+        assert it.batcher.alive
+
+
+def test_what_an_abandoned_clip_has_waiting_is_dropped_and_counted() -> None:
+    with bench() as it:
+        it.busy()
+        abandoned, other = it.order(11, 12, 13), it.order(21)
+        abandoned.abandon()
+        assert it.batcher.depth == 1
+        abandoned.put(picture(14, 3))
+        abandoned.abandon()
+        assert it.batcher.depth == 1, "what comes later is dropped at the door"
+        it.encoder.gate.set()
+        assert steps_of(other) == [21]
+        with pytest.raises(CancelledError):
+            abandoned.done.result(PATIENCE_S)
+        assert [one for one in it.events if isinstance(one, PicturesDropped)] == [PicturesDropped(3)]
+        assert it.encoder.batches == [[0], [21]]
+
+
+def test_what_a_slot_has_already_taken_of_an_abandoned_clip_is_thrown_away() -> None:
+    with bench() as it:
+        running = it.busy()
+        running.abandon()
+        it.encoder.gate.set()
+        assert steps_of(it.order(21)) == [21]
+        assert running.done.cancelled()
+        assert not any(isinstance(one, PicturesDropped) for one in it.events), "nothing of it was waiting"
+
+
+def test_abandoning_a_clip_that_is_done_changes_nothing() -> None:
+    with bench() as it:
+        it.encoder.gate.set()
+        order = it.order(1)
+        order.done.result(PATIENCE_S)
+        order.abandon()
+        assert order.done.exception() is None
+
+
+def test_stopping_finishes_what_runs_and_fails_what_waits() -> None:
+    with bench() as it:
+        running, waiting = it.busy(), it.order(11, 12)
+        stopping = threading.Thread(target=it.batcher.stop)
+        stopping.start()
+        with pytest.raises(EngineDead, match="stopped before"):
+            waiting.done.result(PATIENCE_S)
+        it.encoder.gate.set()
+        stopping.join(PATIENCE_S)
+        running.done.result(PATIENCE_S)
+        assert not it.batcher.alive
+        assert it.encoder.batches == [[0]]
+
+
+def test_a_clip_that_is_still_being_decoded_when_the_engine_stops_fails_too() -> None:
+    with bench() as it:
+        it.encoder.gate.set()
+        order = it.order(1, close=False)
+        assert it.encoder.entered.acquire(timeout=PATIENCE_S)
+        it.batcher.stop()
+        order.put(picture(2, 1))
+        order.put(picture(3, 2))
+        order.close()
+        with pytest.raises(EngineDead, match="stopped before"):
+            order.done.result(0)
+        assert it.batcher.depth == 0
+
+
+def test_first_and_last_moments_of_an_order_are_noted() -> None:
+    with bench() as it:
+        it.encoder.gate.set()
+        order = it.order(1, 2)
+        order.done.result(PATIENCE_S)
+        assert order.first_put_s is not None
+        assert order.last_encoded_s is not None
+        assert order.first_put_s <= order.last_encoded_s
