@@ -131,7 +131,7 @@ def test_what_lies_beyond_a_clips_length_changes_nothing(name: "HeadName", tmp_p
 
 
 def test_the_lstm_is_onnxs_own_operator(tmp_path: Path) -> None:
-    import onnx  # noqa: PLC0415 - not there where torch is not
+    import onnx
 
     write_recurrent(make_head("lstm", KINDS), tmp_path / "recurrent.onnx")
     operators = [node.op_type for node in onnx.load(tmp_path / "recurrent.onnx").graph.node]
