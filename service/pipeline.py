@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import DeadlineExceeded
+from service.errors import DeadlineExceeded, EngineDead
 from service.events import ClipAnswered, Observe, Timing, ignore
 from service.inference.batcher import Batcher, Order
 from service.inference.bundle import Bundle
@@ -149,6 +149,8 @@ class Pipeline:
         finally:
             order.abandon()
         encoded_s = time.perf_counter()
+        if not self.alive:
+            raise EngineDead("the engine stopped before the clip was answered", "Send the clip again.")
         logits = await asyncio.get_running_loop().run_in_executor(
             self._recurrence, self._recur, order, decoding.decoded.steps
         )

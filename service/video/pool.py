@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 
-from service.errors import ClientGone
+from service.errors import ClientGone, EngineDead
 from service.video.decode import Decoded, DecodeTask, Emit, decode
 
 
@@ -34,18 +34,22 @@ class DecoderPool:
         # OpenCV's own threads would compete with the other clips' for the same cores.
         cv2.setNumThreads(1)
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="decoder")
+        self._stopping = threading.Event()
 
     async def decode(self, data: bytes, task: DecodeTask, emit: Emit) -> Decoding:
         """Decodes a clip; `emit` is called from a worker thread. Cancelling stops the work before its next frame.
 
         Raises:
             ClipError: as `service.video.decode.decode` does.
+            EngineDead: the pool was stopped.
         """
         stop = threading.Event()
 
         def checkpoint() -> None:
             if stop.is_set():
                 raise ClientGone("nobody waits for this clip any more")
+            if self._stopping.is_set():
+                raise EngineDead("the engine stopped before the clip was decoded", "Send the clip again.")
 
         def work() -> Decoding:
             started_s = time.perf_counter()
@@ -59,5 +63,6 @@ class DecoderPool:
             stop.set()
 
     def stop(self) -> None:
-        """Ends the threads once they are idle."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """Ends the threads; clips still in the pool fail before their next frame."""
+        self._stopping.set()
+        self._executor.shutdown(wait=True)
