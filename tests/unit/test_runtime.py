@@ -1,6 +1,7 @@
 """The service without HTTP: ready, dead, draining."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.errors import BundleMismatch, DeadlineExceeded, Draining, EngineDead, Starting, UnsupportedMedia
+from service.errors import BundleMismatch, Busy, DeadlineExceeded, Draining, EngineDead, Starting, UnsupportedMedia
 from service.events import BatchEncoded, ClipAnswered, ClipFailed, Event
 from service.pipeline import Query
 from service.runtime import Runtime
@@ -73,6 +74,55 @@ async def test_a_bundle_that_contradicts_itself_is_not_loaded(tmp_path: Path) ->
     assert "golden.avi" in runtime.checks["loaded"].detail
     with pytest.raises(EngineDead, match="loaded"):
         await runtime.answer(clip("short.mp4"), Query())
+
+
+async def test_a_golden_clip_that_disagrees_keeps_it_unready_by_the_checks_name(tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
+    card = json.loads((bundle / "card.json").read_text())
+    card["golden"]["scores"][0] += 0.002
+    (bundle / "card.json").write_text(json.dumps(card))
+    runtime = Runtime(Settings(model=bundle).options())
+    with pytest.raises(EngineDead, match=r"0\.002 away from the card's; 0\.001 is allowed"):
+        await runtime.start()
+    checks = {name for name, check in runtime.checks.items() if not check.ok}
+    assert checks == {"golden_clip"}
+    assert not runtime.ready
+    with pytest.raises(EngineDead, match="golden_clip"):
+        await runtime.answer(clip("short.mp4"), Query())
+    await runtime.stop()
+
+
+async def test_the_golden_clip_is_no_callers_clip() -> None:
+    events: list[Event] = []
+    async with started(events.append, max_pixels=1, max_frames=1, max_duration_s=0.01, request_timeout_s=0.001):
+        pass
+    assert all(isinstance(one, BatchEncoded) for one in events)
+
+
+async def test_when_it_is_full_it_refuses_at_once_and_reports_why() -> None:
+    events: list[Event] = []
+    async with started(events.append, max_in_flight=1) as runtime:
+        with runtime.admit():
+            assert runtime.ready, "a full service is not a sick one"
+            with pytest.raises(Busy):
+                await runtime.answer(clip("short.mp4"), Query())
+        assert (await runtime.answer(clip("real-golf.mp4"), Query())).predictions
+    assert [one.reason for one in events if isinstance(one, ClipFailed)] == ["rejected"]
+
+
+@pytest.mark.parametrize("moment_s", [0.0, 0.01, 0.1])
+async def test_stopping_fails_every_clip_in_flight_wherever_it_is(moment_s: float) -> None:
+    events: list[Event] = []
+    runtime = Runtime(Settings(decoders=2).options(), events.append)
+    await runtime.start()
+    answering = [asyncio.create_task(runtime.answer(clip("h264.mp4"), Query())) for _ in range(6)]
+    await asyncio.sleep(moment_s)
+    await runtime.stop()
+    ends = await asyncio.wait_for(asyncio.gather(*answering, return_exceptions=True), 30)
+    failed = [end for end in ends if isinstance(end, BaseException)]
+    assert failed
+    assert all(isinstance(end, EngineDead) for end in failed), ends
+    assert {one.reason for one in events if isinstance(one, ClipFailed)} == {"unavailable"}
 
 
 async def test_drain_waits_for_what_was_admitted() -> None:
