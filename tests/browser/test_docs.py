@@ -28,8 +28,10 @@ def test_a_clip_is_tried_out_on_the_page_without_a_network(server: Server, tmp_p
             operation.get_by_role("button", name="Try it out").click()
             operation.locator('input[type="file"]').set_input_files(CLIPS / "real-golf.mp4")
             operation.get_by_role("button", name="Execute").click()
-            answer = operation.locator(".live-responses-table .response-col_description .microlight").first
+            live = operation.locator(".live-responses-table")
+            answer = live.locator(".response-col_description .microlight").first
             answer.wait_for()
+            assert live.locator(".response-col_status").nth(1).inner_text().split()[0] == "200"
             assert '"golf"' in answer.inner_text()
             page.screenshot(path=tmp_path / "docs.png", full_page=True)
         finally:

@@ -1,6 +1,7 @@
 """Every refusal: its status, its type, and what to do about it."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -47,6 +48,17 @@ def test_a_truncated_clip_with_frames_is_answered_with_a_warning(client: TestCli
     response = client.post("/predict", files={"file": ("c.mp4", clip("cut-index-first.mp4"))})
     assert response.status_code == 200, response.text
     assert any("ends at" in warning for warning in response.json()["warnings"])
+
+
+def test_a_video_without_a_frame_is_undecodable(client: TestClient) -> None:
+    header = clip("live.webm")[:600]
+    told = problem(client.post("/predict", files={"file": ("c.webm", header)}), 422, "undecodable-clip")
+    assert "VP90" in told.detail
+
+
+def test_bytes_that_are_nothing_known_are_refused(client: TestClient) -> None:
+    told = problem(client.post("/predict", files={"file": ("c.mp4", bytes(range(256)))}), 415, "unsupported-media")
+    assert told.recognised is None
 
 
 def test_an_empty_body_is_refused(client: TestClient) -> None:
@@ -130,12 +142,9 @@ LARGE = b"\0" * 300_000
 def test_a_body_over_the_limit_is_refused(client: TestClient, as_form: bool, declared: bool) -> None:
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="c.mp4"\r\n\r\n'
     body = head + LARGE + b"\r\n--b--\r\n" if as_form else LARGE
-    read = 0
 
     def pieces() -> Iterator[bytes]:
-        nonlocal read
         for start in range(0, len(body), 10_000):
-            read = start
             yield body[start : start + 10_000]
 
     content_type = "multipart/form-data; boundary=b" if as_form else "video/mp4"
@@ -164,6 +173,36 @@ def test_a_clip_over_a_limit_is_refused_by_the_limits_name(name: str, settings: 
         told = problem(client.post("/predict", files={"file": (name, clip(name))}), 413, "limit-exceeded")
     assert told.limit == limit
     assert told.maximum
+
+
+def test_when_every_slot_is_taken_clips_are_refused_and_probes_answered() -> None:
+    with running(max_in_flight=1) as client:
+        runtime = client.app.state.runtime  # type: ignore[attr-defined]
+
+        @asynccontextmanager
+        async def admitted() -> AsyncIterator[None]:
+            with runtime.admit():
+                yield
+
+        assert client.portal is not None
+        with client.portal.wrap_async_context_manager(admitted()):
+            response = client.post("/predict", files={"file": ("c.mp4", clip("short.mp4"))})
+            told = problem(response, 429, "busy")
+            assert "1 slots" in told.detail
+            assert int(response.headers["Retry-After"]) >= 1
+            for probe in ("/livez", "/readyz", "/health", "/metrics"):
+                assert client.get(probe).status_code == 200, probe
+            assert client.get("/health").json()["in_flight"] == 1
+
+
+def test_a_draining_service_is_unready_and_refuses_new_clips() -> None:
+    with running() as client:
+        client.app.state.runtime.admission.drain()  # type: ignore[attr-defined]
+        response = client.post("/predict", files={"file": ("c.mp4", clip("short.mp4"))})
+        problem(response, 503, "draining")
+        assert int(response.headers["Retry-After"]) >= 1
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/livez").status_code == 200
 
 
 def test_an_answer_that_takes_too_long_is_504() -> None:
