@@ -14,6 +14,9 @@ from service.events import ClipFailed, Event, PicturesDropped
 # These tell of every request and of their own start; the service does both itself, in its own words.
 _QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
+# Without the values of variables: they hold clips, headers and whatever else callers send.
+_TRACEBACK = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+
 
 def configure(form: Literal["auto", "json", "console"], level: str, stream: TextIO = sys.stderr) -> None:
     """Sends the logs of this process, its libraries' included, to `stream`."""
@@ -26,7 +29,7 @@ def configure(form: Literal["auto", "json", "console"], level: str, stream: Text
     renderer: list[Processor] = (
         [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
         if coloured
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(_TRACEBACK), structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Coroutine
+from contextvars import Context
 from types import FrameType
 from typing import Any
 
@@ -62,10 +63,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens, says where, and gives up if the model can never be served."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
-        if self.should_exit:  # the port is taken; uvicorn has said so
-            self.exit_code = 1
-            return
+        try:
+            await super().startup(sockets)
+        except SystemExit as refused:  # the port is taken; uvicorn has said so, and has a code of its own for it
+            raise SystemExit(1) from refused
         for server in self.servers:
             for bound in server.sockets:
                 host, port = bound.getsockname()[:2]
@@ -78,10 +79,11 @@ class Server(uvicorn.Server):
         self._signals += 1
         if self._signals > 1 or self._loop is None:
             self.should_exit = self.force_exit = True
+            self.exit_code = int(self._runtime.admission.in_flight > 0)
             return
         self._runtime.admission.drain()
-        # All else waits for the loop: a signal may come in the midst of writing a log line.
-        self._loop.call_soon_threadsafe(lambda: self._watch(self._drain(signal.Signals(sig))))
+        # All else waits for the loop: a signal may come in the midst of writing a log line. It is no request's doing.
+        self._loop.call_soon_threadsafe(lambda: self._watch(self._drain(signal.Signals(sig))), context=Context())
 
     async def _drain(self, received: signal.Signals) -> None:
         self._log.info("draining", signal=received.name, in_flight=self._runtime.admission.in_flight)
