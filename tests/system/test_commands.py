@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.http.schemas import PredictResponse
-from service.inference.card import Card
+from service.inference.card import Card, sha256
 from tests.samples import BUNDLE, CLIPS, ROOT
 from tests.server import kinema
 
@@ -80,6 +80,27 @@ def test_models_refuses_a_bundle_with_a_file_missing(tmp_path: Path) -> None:
     done = kinema("models", bundle)
     assert done.returncode == 1
     assert "card.json lists recurrent.onnx" in done.stderr
+
+
+def test_models_refuses_a_file_that_is_no_graph_in_words(tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
+    (bundle / "motion.onnx").write_bytes(b"no graph")
+    card = json.loads((bundle / "card.json").read_text())
+    card["files"]["motion.onnx"]["sha256"] = sha256(bundle / "motion.onnx")
+    (bundle / "card.json").write_text(json.dumps(card))
+    done = kinema("models", bundle)
+    assert done.returncode == 1
+    assert "motion.onnx is not a graph" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_installation_for_serving_alone_has_no_training_commands() -> None:
+    program = "import sys; sys.modules['model'] = sys.modules['model.cli'] = None; import service.cli as c; c.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "serve" in done.stdout
+    assert "train" not in done.stdout
 
 
 def test_version_and_help() -> None:

@@ -245,7 +245,20 @@ def test_draining_gives_up_after_its_time(hold: Hold) -> None:
         hold(stuck.wait_ready())
         stuck.signal(signal.SIGTERM)
         assert stuck.wait() == 1
-        assert any(entry["event"] == "gave up draining" for entry in stuck.log)
+        (told,) = [entry for entry in stuck.log if entry["event"] == "gave up draining"]
+        assert told["unanswered"] == 1
+        assert "request_id" not in told, "no request is the cause of it"
+
+
+def test_logged_errors_hold_nothing_of_what_callers_sent(start: Start) -> None:
+    with Server(drain_s=0.2) as stuck:
+        upload = start(stuck.wait_ready(), 1000)
+        upload.send(b"the caller's own business")
+        stuck.until(lambda: stuck.metric("kinema_requests_in_progress") == 1)
+        stuck.signal(signal.SIGTERM)
+        stuck.wait()
+        assert any("exception" in entry for entry in stuck.log), "an upload that is cut off by force is an error"
+        assert "business" not in "".join(stuck.output)
 
 
 def test_a_second_signal_ends_it_at_once(hold: Hold) -> None:
@@ -254,7 +267,7 @@ def test_a_second_signal_ends_it_at_once(hold: Hold) -> None:
         hurried.signal(signal.SIGINT)
         hurried.until(lambda: httpx.get(f"{hurried.url}/readyz").status_code == 503)
         hurried.signal(signal.SIGINT)
-        hurried.wait()
+        assert hurried.wait() == 1, "a clip was not answered"
 
 
 def copied(tmp_path: Path) -> Path:
@@ -296,7 +309,7 @@ def test_a_golden_clip_that_disagrees_keeps_it_unready(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_ends_it_with_an_error(server: Server) -> None:
     port = server.url.rpartition(":")[2]
     with Server("--port", port) as second:
-        assert second.wait() != 0
+        assert second.wait() == 1
         assert "address already in use" in "".join(second.output)
 
 
