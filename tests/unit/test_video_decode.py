@@ -88,6 +88,23 @@ def test_a_variable_frame_rates_times_are_the_containers() -> None:
     assert any("frames repeated: 26 of 60 moments" in warning for warning in decoded.warnings)
 
 
+def test_a_recorders_clip_that_states_neither_rate_nor_duration_is_timed() -> None:
+    stamps = [round(0.033 * n + 0.001 * (n * n % 7), 3) for n in range(61)]
+    decoded, _ = look("recorder.webm", task(SamplingPlan(1000, 1, 100, anchored=False)))
+    assert sorted(set(decoded.times_s)) == stamps
+    media = decoded.media
+    assert media.fps_source == "timestamps"
+    assert media.fps == pytest.approx(60 / stamps[-1], abs=1e-3)
+    assert media.duration_s == pytest.approx(stamps[-1] * 61 / 60, abs=1e-3)
+    assert media.frames_decoded == 2 * 61, "once to measure it, once to look"
+
+
+def test_a_stream_cut_off_after_its_first_frame_is_one_frame_long() -> None:
+    decoded, pictures = look(clip("live.webm")[:4200])
+    assert (decoded.times_s, len(pictures)) == ((0.0,), 1)
+    assert decoded.media.duration_s == pytest.approx(1 / 30, abs=1e-6)
+
+
 def test_a_frames_picture_is_the_one_of_its_time() -> None:
     steady = np.asarray(frames("h264.mp4"), dtype=np.float64)
     decoded, pictures = look("vfr.mp4")
