@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,11 @@ class Measurement:
     def cpu_s_a_clip(self) -> float:
         """The contestant's CPU seconds for one clip."""
         return self.usage.cpu_s / max(1, len(self.times_s))
+
+    @property
+    def others_share(self) -> float:
+        """The part of the machine, 0 to 1, that other work took."""
+        return self.usage.others_cpu_s / self.elapsed_s / (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ class Row:
     errors: dict[str, int]
 
     @classmethod
-    def of(cls, name: str, rounds: Sequence[Measurement], bound: Sequence[Measurement] | None, cores: int) -> Row:
+    def of(cls, name: str, rounds: Sequence[Measurement], bound: Sequence[Measurement] | None) -> Row:
         """Sums up the rounds of one contestant; `bound` are the bound's, in the same order."""
         times_s = [time_s for one in rounds for time_s in one.times_s]
 
@@ -115,7 +121,7 @@ class Row:
             load_cpu_s_a_clip=over(lambda one: one.usage.load_cpu_s / max(1, len(one.times_s))).median,
             peak_mb=max(one.usage.peak_bytes for one in rounds) / 1e6,
             stages_ms=_stages_ms(rounds),
-            others_share=over(lambda one: one.usage.others_cpu_s / one.elapsed_s / cores),
+            others_share=over(lambda one: one.others_share),
             errors=dict(sum((Counter(one.errors) for one in rounds), Counter[str]())),
         )
 

@@ -22,8 +22,25 @@ from service.inference.card import Card
 from service.runtime import Options
 
 _PACKAGES = ("kinema", "numpy", "onnxruntime", "opencv-python-headless")
-# Above this part of the machine taken by others, figures are not worth much.
-_QUIET = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How it was measured.
+
+    Attributes:
+        cores: usable ones.
+        clip: the file that was posted.
+        seconds: of each measurement.
+        rounds: how many.
+        repeated: measurements made again because other work disturbed them.
+    """
+
+    cores: int
+    clip: Path
+    seconds: float
+    rounds: int
+    repeated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,7 @@ class Report:
         setup: device, slots, largest batch, decoders.
         seconds: of each measurement.
         rounds: how many.
+        repeated: measurements made again because other work disturbed them.
         rows: the contestants.
     """
 
@@ -48,6 +66,7 @@ class Report:
     setup: Mapping[str, str | int]
     seconds: float
     rounds: int
+    repeated: int
     rows: tuple[Row, ...]
 
     def row(self, name: str) -> Row:
@@ -64,21 +83,19 @@ class Report:
         return asdict(self)
 
 
-def report(
-    options: Options, card: Card, cores: int, clip: Path, seconds: float, rounds: int, rows: tuple[Row, ...]
-) -> Report:
+def report(options: Options, card: Card, run: Run, rows: tuple[Row, ...]) -> Report:
     """The report of rows measured here and now."""
-    data = clip.read_bytes()
+    data = run.clip.read_bytes()
     return Report(
         when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         machine={
             "cpu": _cpu(),
-            "cores": cores,
+            "cores": run.cores,
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
             **{package: version(package) for package in _PACKAGES},
         },
-        clip={"name": clip.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
+        clip={"name": run.clip.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
         model={"name": card.name, "version": card.version, "sampling": card.sampling.model_dump()},
         setup={
             "device": options.device.name,
@@ -86,8 +103,9 @@ def report(
             "max_batch": options.device.max_batch,
             "decoders": options.decoders,
         },
-        seconds=seconds,
-        rounds=rounds,
+        seconds=run.seconds,
+        rounds=run.rounds,
+        repeated=run.repeated,
         rows=rows,
     )
 
@@ -175,8 +193,7 @@ def _posting(found: Report) -> str:
 def _faults(found: Report) -> Iterator[str]:
     """What makes figures worth less."""
     taken = max(row.others_share.most for row in found.rows)
-    loud = "" if taken <= _QUIET else " [bold red]Not quiet: measure again.[/]"
-    yield f"Other work took at most {taken:.0%} of the machine during a measurement.{loud}"
+    yield f"Other work took at most {taken:.0%} of the machine; {found.repeated} disturbed measurements were made again."
     for row in found.rows:
         if row.errors:
             told = ", ".join(f"{count} x {error}" for error, count in row.errors.items())

@@ -15,11 +15,14 @@ from pathlib import Path
 
 import cv2
 import pytest
+from rich.progress import Progress
 
 from bench.clip import bench_clip
+from bench.contestant import Contestant
 from bench.errors import ClipNotMade, NotHere
 from bench.load import Refused, connect, put
 from bench.measurement import Measurement, Row, Spread, percentile
+from bench.run import play
 from bench.usage import Meter, Usage
 from tests.require import need
 from tests.samples import CLIPS, ROOT
@@ -115,7 +118,7 @@ def measurement(clips: int, elapsed_s: float, **stages_ms: float) -> Measurement
 def test_a_row_sums_up_its_rounds_and_takes_ratios_within_a_round() -> None:
     rounds = [measurement(10, 10, decode=2.0), measurement(20, 10, decode=4.0), measurement(12, 10, decode=4.0)]
     bound = [measurement(20, 10), measurement(40, 10), measurement(16, 10)]
-    row = Row.of("kinema x 8", rounds, bound, cores=2)
+    row = Row.of("kinema x 8", rounds, bound)
     assert row.clips == 42
     assert row.clips_per_s == Spread(median=1.2, least=1.0, most=2.0)
     assert row.ratio is not None
@@ -125,8 +128,25 @@ def test_a_row_sums_up_its_rounds_and_takes_ratios_within_a_round() -> None:
     assert row.load_cpu_s_a_clip == pytest.approx(0.1)
     assert row.peak_mb == 20
     assert row.stages_ms == {"decode": 4.0}
-    assert row.others_share.median == pytest.approx(0.1)
+    assert row.others_share.median == pytest.approx(0.2 / (os.cpu_count() or 1))
     assert row.errors == {"503": 3}
+
+
+def disturbed(seconds: float, others_cpu_s: float) -> Measurement:
+    return Measurement(seconds, (seconds,), Usage(seconds, 0, others_cpu_s * (os.cpu_count() or 1), 0))
+
+
+@pytest.mark.parametrize(
+    ("others_s", "kept_s", "disturbances"), [([0.4, 0.01, 0.0], 0.01, 1), ([0.4, 0.2, 0.3], 0.2, 2), ([0.0], 0.0, 0)]
+)
+def test_a_disturbed_measurement_is_made_again_and_the_quietest_is_kept(
+    others_s: list[float], kept_s: float, disturbances: int
+) -> None:
+    others = iter(others_s)
+    contestant = Contestant("bound", lambda seconds: disturbed(seconds, next(others)))
+    found, repeated = play([contestant], 1, 1.0, 3, Progress(disable=True))
+    assert found[0][0].others_share == pytest.approx(kept_s)
+    assert repeated == disturbances
 
 
 def test_a_meter_tells_this_process_from_the_rest_of_the_machine() -> None:
