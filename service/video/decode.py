@@ -201,7 +201,7 @@ class _Scan:
         self._limits = limits
         self._checkpoint = checkpoint
         self.frames = 0
-        self.last_s = -math.inf
+        self.first_s = self.last_s = -math.inf
 
     def __iter__(self) -> Iterator[float]:
         while True:
@@ -217,6 +217,8 @@ class _Scan:
                     "Cut the clip into shorter ones, or lower its frame rate.",
                 )
             self.last_s = self._time_s()
+            if self.frames == 1:
+                self.first_s = self.last_s
             check_duration(self.last_s, self._limits)
             yield self.last_s
 
@@ -227,6 +229,13 @@ class _Scan:
         if math.isfinite(time_s) and time_s > self.last_s + _SMALLEST_STEP_S:
             return time_s
         return self.last_s + 1 / self.header.fps
+
+    @property
+    def frame_s(self) -> float:
+        """How long a frame lasts: by the container's rate, or else in the mean of those grabbed."""
+        if self.header.fps_source == "container":
+            return 1 / self.header.fps
+        return (self.last_s - self.first_s) / (self.frames - 1) if self.frames > 1 else math.inf
 
     def retrieve(self) -> Frame:
         """The pixels of the frame grabbed last, BGR, rotation applied."""
@@ -311,7 +320,7 @@ class _Look:
         """What was looked at, and what the caller should know about it."""
         header = self._scan.header
         # A container rounds its duration; only an end that comes clearly too early is worth a word.
-        ended_s = self._scan.last_s + 1 / clock.fps
+        ended_s = self._scan.last_s + self._scan.frame_s
         early = self._clip_ended and clock.duration_s - ended_s > max(2 / clock.fps, 2 / self._task.plan.fps)
         promised_s = header.duration_s if header.duration_s is not None else clock.duration_s
         warnings: list[str] = []
