@@ -119,8 +119,7 @@ async def test_stopping_fails_a_clip_before_its_next_frame(one_worker: DecoderPo
     decoding = asyncio.create_task(one_worker.decode(clip("h264.mp4"), TASK, hold))
     assert await asyncio.to_thread(begun.wait, PATIENCE_S)
     stopping = asyncio.create_task(asyncio.to_thread(one_worker.stop))
-    while not one_worker._stopping.is_set():
-        await asyncio.sleep(0)
+    assert await asyncio.to_thread(one_worker._stopping.wait, PATIENCE_S)
     go_on.set()
     with pytest.raises(EngineDead, match="stopped before the clip was decoded"):
         await decoding
