@@ -148,6 +148,8 @@ def test_a_directory_without_a_card_is_refused(tmp_path: Path) -> None:
         (lambda card: card.pop("temperature"), "temperature"),
         (lambda card: card.update(format=2), "format"),
         (lambda card: card["labels"].__setitem__(1, card["labels"][0]), "labels repeats a name"),
+        (lambda card: card["evidence"][1].update(name=card["evidence"][0]["name"]), "evidence repeats a name"),
+        (lambda card: card["recurrent"]["state"].append(card["recurrent"]["state"][0]), "state repeats a name"),
         (lambda card: card["golden"]["scores"].pop(), "20 golden scores for 21 labels"),
         (lambda card: card["evidence"][0].update(flow=card["evidence"][1]["flow"]), "belongs to pictures of flow"),
         (lambda card: card["evidence"][1].pop("flow"), "belongs to pictures of flow"),
