@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from service.http.problems import TABLE
 from service.metrics import Metrics
 from service.settings import Settings
+from tests.require import need
 from tests.samples import ROOT
 from tests.server import PATIENCE_S, Server
 
@@ -63,6 +65,7 @@ COMMANDS = [
 
 def shell(command: str, server: Server) -> str:
     """Runs a command as a reader would, against a server of the tests."""
+    need("curl", "curl" not in command or shutil.which("curl") is not None, "the documents' commands use it")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euc", command.replace("http://localhost:8000", server.url)],
