@@ -217,6 +217,24 @@ def test_a_body_over_the_limit_is_refused_before_it_is_sent_whole(start: Start) 
         assert (status, problem["limit"]) == (413, "KINEMA_MAX_UPLOAD_MB")
 
 
+def test_a_body_shorter_than_it_was_declared_is_no_clip_and_frees_its_slot(server: Server, start: Start) -> None:
+    cancelled = server.metric("kinema_request_failures_total", reason="cancelled")
+    upload = start(server, len(GOLF) + 1)
+    upload.send(GOLF)
+    upload.socket.shutdown(socket.SHUT_WR)
+    server.until(lambda: server.metric("kinema_request_failures_total", reason="cancelled") == cancelled + 1)
+    assert server.metric("kinema_requests_in_progress") == 0
+    assert post(server, GOLF).status_code == 200
+
+
+def test_a_body_longer_than_it_was_declared_is_no_http_and_disturbs_nobody(server: Server, start: Start) -> None:
+    upload = start(server, len(GOLF) // 2)
+    upload.send(GOLF)  # its second half stands where the next request should
+    assert upload.socket.recv(100).startswith(b"HTTP/1.1 400 ")
+    server.until(lambda: server.metric("kinema_requests_in_progress") == 0)
+    assert post(server, GOLF).status_code == 200
+
+
 def test_sigterm_drains_and_exits_with_zero(hold: Hold) -> None:
     with Server() as draining:
         upload = hold(draining.wait_ready())
