@@ -60,11 +60,6 @@ class Spread:
         """Of at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
-    @property
-    def reach(self) -> float:
-        """How far a round was from the median at most."""
-        return max(self.median - self.least, self.most - self.median)
-
 
 def percentile(values: Sequence[float], percent: float) -> float:
     """The value that `percent` of all values do not exceed, between two of them in proportion; NaN of none."""

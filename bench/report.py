@@ -128,7 +128,7 @@ def show(found: Report, console: Console) -> None:
         f"{found.when}. {machine['cpu']}, {machine['cores']} cores.",
         "Python {python}, onnxruntime {onnxruntime}, OpenCV {opencv-python-headless}.".format(**machine),
         f"{model['name']} {model['version']} on {found.clip['name']}, {found.clip['bytes']} bytes.",
-        f"{found.rounds} rounds of {found.seconds:g} s each: medians over rounds, times of all clips.",
+        f"{found.rounds} rounds of {found.seconds:g} s each: medians over rounds (least-most), times of all clips.",
         "",
     ]
     console.print("\n".join(lines), highlight=False)
@@ -151,7 +151,7 @@ def throughput(found: Report) -> Table:
         table.add_row(
             row.name,
             _spread(row.clips_per_s),
-            _spread(row.ratio),
+            _percent(row.ratio),
             f"{row.p50_ms:.0f}",
             f"{row.p95_ms:.0f}",
             f"{row.cpu_s_a_clip.median:.3f}",
@@ -169,8 +169,15 @@ def stages(found: Report) -> Table:
     return table
 
 
-def _spread(value: Spread | None) -> str:
-    return "" if value is None else f"{value.median:.2f} ±{value.reach:.2f}"
+def _spread(value: Spread) -> str:
+    digits = 2 if value.most < 10 else 1  # so that the table fits 80 columns
+    return f"{value.median:.{digits}f} ({value.least:.{digits}f}-{value.most:.{digits}f})"
+
+
+def _percent(value: Spread | None) -> str:
+    if value is None or value.least == value.most:
+        return "" if value is None else f"{value.median:.0%}"
+    return f"{value.median:.0%} ({value.least * 100:.0f}-{value.most * 100:.0f})"
 
 
 def _lone_clip(found: Report) -> list[str]:
@@ -193,7 +200,7 @@ def _posting(found: Report) -> str:
 def _faults(found: Report) -> Iterator[str]:
     """What makes figures worth less."""
     taken = max(row.others_share.most for row in found.rows)
-    yield f"Other work took at most {taken:.0%} of the machine; {found.repeated} disturbed measurements were made again."
+    yield f"Other work took at most {taken:.0%} of the machine; {found.repeated} disturbed measurements made again."
     for row in found.rows:
         if row.errors:
             told = ", ".join(f"{count} x {error}" for error, count in row.errors.items())

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import cv2
 import pytest
+from rich.console import Console
 from rich.progress import Progress
 
 from bench.clip import bench_clip
-from bench.contestant import Contestant
+from bench.contestant import BOUND, DECODE, ENCODE, Contestant
 from bench.errors import ClipNotMade, NotHere
 from bench.load import Refused, connect, put
 from bench.measurement import Measurement, Row, Spread, percentile
+from bench.report import Report, show
 from bench.run import play
 from bench.usage import Meter, Usage
 from tests.require import need
@@ -123,7 +125,6 @@ def test_a_row_sums_up_its_rounds_and_takes_ratios_within_a_round() -> None:
     assert row.clips_per_s == Spread(median=1.2, least=1.0, most=2.0)
     assert row.ratio is not None
     assert (row.ratio.least, row.ratio.median, row.ratio.most) == pytest.approx((0.5, 0.5, 0.75))
-    assert row.ratio.reach == pytest.approx(0.25)
     assert row.cpu_s_a_clip.median == pytest.approx(10 / 12)
     assert row.load_cpu_s_a_clip == pytest.approx(0.1)
     assert row.peak_mb == 20
@@ -214,3 +215,25 @@ def test_a_bundle_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "card.json" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_table_fits_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    rounds, bound = [measurement(100, 60), measurement(120, 60)], [measurement(200, 60), measurement(140, 60)]
+    alone = {name: Row.of(name, bound, None) for name in (DECODE, ENCODE)}
+    found = Report(
+        when="2026-01-31 12:00 UTC",
+        machine={"cpu": "CPU", "cores": 2, "python": "3.11", "onnxruntime": "1", "opencv-python-headless": "5"},
+        clip={"name": "clip.mp4", "bytes": 1, "sha256": "0"},
+        model={"name": "model", "version": "1"},
+        setup={"slots": 2},
+        seconds=60,
+        rounds=2,
+        repeated=1,
+        rows=(Row.of(BOUND, bound, bound), Row.of("kinema x 8", rounds, bound), *alone.values()),
+    )
+    show(found, Console(width=80))
+    told = capsys.readouterr().out
+    assert "| bound      | 2.83 (2.33-3.33) |        100% |    300 |    429 | 0.364 | 200 |" in told
+    assert "| kinema x 8 | 1.83 (1.67-2.00) | 68% (50-86) |    500 |    600 | 0.550 | 120 |" in told
+    assert "kinema x 8: not answered: 2 x 503" in told
+    assert "1 disturbed measurements made again" in told
