@@ -7,6 +7,8 @@ What the machine does meanwhile so touches all of them alike; ratios are taken w
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -119,6 +121,7 @@ def bench(
     """Measure the service beside the bound of the same work in a bare loop. KINEMA_* variables apply to both."""
     settings = Settings() if model is None else Settings(model=model.resolve())
     console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     try:
         found = measure(settings.options(), clip or bench_clip(), seconds, rounds, tries, console)
     except (BenchError, KinemaError, OSError) as error:
