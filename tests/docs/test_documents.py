@@ -30,7 +30,7 @@ ELSEWHERE = {
     "scripts/serve": "tests/container/test_fresh_clone.py",
     "scripts/test": ".ci/run",
     "scripts/check": ".ci/run",
-    "scripts/bench": "tests/unit/test_bench.py",
+    "scripts/bench": "tests/system/test_bench.py",
     "docker compose up": "tests/container/test_compose.py",
     ".venv/bin/kinema train": "tests/unit/test_model_run.py",
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",
