@@ -25,13 +25,8 @@ class Recipe(Part):
 
     @property
     def plan(self) -> SamplingPlan:
-        """The sampling plan; it is anchored where any kind of evidence is measured between two frames."""
-        return SamplingPlan(
-            num_clips=self.sampling.num_clips,
-            clip_len=self.sampling.clip_len,
-            fps=self.sampling.fps,
-            anchored=any(kind.picture == "flow" for kind in self.evidence),
-        )
+        """The sampling plan of this evidence."""
+        return self.sampling.plan(self.evidence)
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -7,6 +7,7 @@ clip. The card names them all; nothing about a model is written anywhere in the 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -29,6 +30,11 @@ class Sampling(Part):
     num_clips: PositiveInt = Field(description="the most windows that a clip is given")
     clip_len: PositiveInt = Field(description="recurrent steps in a window")
     fps: PositiveFloat = Field(description="steps a second")
+
+    def plan(self, evidence: Iterable[PictureSpec]) -> SamplingPlan:
+        """The plan to look for this evidence; it is anchored where any kind is measured between two frames."""
+        anchored = any(kind.picture == "flow" for kind in evidence)
+        return SamplingPlan(num_clips=self.num_clips, clip_len=self.clip_len, fps=self.fps, anchored=anchored)
 
 
 class Evidence(PictureSpec):
@@ -119,13 +125,8 @@ class Card(Part):
 
     @property
     def plan(self) -> SamplingPlan:
-        """The sampling plan; it is anchored where any kind of evidence is measured between two frames."""
-        return SamplingPlan(
-            num_clips=self.sampling.num_clips,
-            clip_len=self.sampling.clip_len,
-            fps=self.sampling.fps,
-            anchored=any(kind.picture == "flow" for kind in self.evidence),
-        )
+        """The sampling plan of this evidence."""
+        return self.sampling.plan(self.evidence)
 
     @classmethod
     def read(cls, directory: Path) -> Self:
