@@ -101,7 +101,7 @@ def report(options: Options, card: Card, run: Run, rows: tuple[Row, ...]) -> Rep
             "device": options.device.name,
             "slots": options.device.slots,
             "max_batch": options.device.max_batch,
-            "decoders": options.decoders,
+            "decoders": options.lanes.short,
         },
         seconds=run.seconds,
         rounds=run.rounds,

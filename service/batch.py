@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import math
 import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
@@ -15,11 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from service.errors import KinemaError, MalformedRequest
+from service.errors import KinemaError
 from service.http.schemas import PredictResponse
 from service.inference.card import Card
 from service.pipeline import Answer, Query
 from service.runtime import Options, Runtime
+from service.video.encoded import EncodedClip
 
 Form = Literal["table", "json", "csv"]
 
@@ -57,8 +59,9 @@ def predict_all(clips: Iterable[Path], options: Options, form: Form, top_k: int,
 
 
 async def _predict_all(clips: list[Path], options: Options, teller: Teller, query: Query) -> bool:
-    side_by_side = max(2, options.decoders)
-    runtime = Runtime(replace(options, max_in_flight=max(options.max_in_flight, side_by_side)))
+    side_by_side = 2 * options.lanes.short
+    # Nobody is refused here: clips are taken in turn.
+    runtime = Runtime(replace(options, max_in_flight=side_by_side, backlog_s=math.inf))
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -97,11 +100,8 @@ async def _outcomes(runtime: Runtime, clips: list[Path], query: Query, ahead: in
 
 async def _outcome(runtime: Runtime, clip: Path, query: Query) -> Outcome:
     try:
-        data = await asyncio.to_thread(clip.read_bytes)
-    except OSError as error:
-        return Outcome(clip, None, MalformedRequest(f"cannot be read: {error.strerror}", "Check the path."))
-    try:
-        return Outcome(clip, await runtime.answer(data, query), None)
+        with EncodedClip.read(clip) as encoded:
+            return Outcome(clip, await runtime.answer(encoded, query), None)
     except KinemaError as error:
         return Outcome(clip, None, error)
 

@@ -6,25 +6,30 @@ Encoding starts before decoding ends: pictures go to the encoders as they come.
 from __future__ import annotations
 
 import asyncio
-import math
-import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.cost import Costs
 from service.errors import DeadlineExceeded, EngineDead
 from service.events import ClipAnswered, Observe, Timing, ignore
 from service.inference.batcher import Batcher, Order
 from service.inference.bundle import Bundle
 from service.inference.postprocess import Prediction, rank, scores
 from service.video.decode import Decoded, DecodeTask
-from service.video.pool import DecoderPool, Decoding
-from service.video.source import Limits
+from service.video.encoded import EncodedClip
+from service.video.pool import DecoderPool, Decoding, LaneName
+from service.video.source import NO_LIMITS, Limits
+from service.video.work import cheapest, work
 
-_NO_LIMITS = Limits(max_pixels=sys.maxsize, max_duration_s=math.inf, max_frames=sys.maxsize)
+# A clip that takes so many seconds of one core to decode goes where short ones do not wait behind it.
+_LONG_S = 0.5
+# The golden clip is small; whatever takes longer than this hangs.
+_GOLDEN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,10 @@ class Answer:
     warnings: tuple[str, ...]
 
 
+Price = Callable[[float, float], None]
+"""Told what a clip will cost, in seconds of one core, and how many seconds are left to it; raises where it may not."""
+
+
 class Pipeline:
     """Answers clips with one bundle.
 
@@ -61,8 +70,9 @@ class Pipeline:
         bundle: the model.
         decoders: where clips are decoded.
         batcher: where pictures are encoded.
+        costs: what clips cost.
         limits: what a clip may cost.
-        timeout_s: how long an answer may take.
+        exact: whether every frame is decoded, also where shortcuts would do.
         observe: told of every clip answered.
     """
 
@@ -71,53 +81,48 @@ class Pipeline:
         bundle: Bundle,
         decoders: DecoderPool,
         batcher: Batcher,
+        costs: Costs,
         *,
         limits: Limits,
-        timeout_s: float,
+        exact: bool = False,
         observe: Observe = ignore,
     ) -> None:
         self.bundle = bundle
-        self._decoders = decoders
-        self._batcher = batcher
+        self.decoders = decoders
+        self.batcher = batcher
+        self._costs = costs
         self._limits = limits
-        self._timeout_s = timeout_s
+        self._exact = exact
         self._observe = observe
         self._recurrence = ThreadPoolExecutor(1, thread_name_prefix="recurrent")
 
-    @property
-    def alive(self) -> bool:
-        """Whether the engine works."""
-        return self._batcher.alive
-
-    @property
-    def depth(self) -> int:
-        """Pictures waiting for an encoder."""
-        return self._batcher.depth
-
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Ends the engine; clips still in flight fail."""
-        self._batcher.stop()
-        self._decoders.stop()
+        await self.decoders.stop()
+        await asyncio.to_thread(self.batcher.stop)
         self._recurrence.shutdown()
 
-    async def answer(self, clip: bytes, query: Query) -> Answer:
+    async def answer(self, clip: EncodedClip, query: Query, timeout_s: float, price: Price) -> Answer:
         """Answers a clip. Cancelling it frees all that the clip holds.
 
         Args:
-            clip: the encoded bytes.
+            clip: its encoded bytes.
             query: what is asked.
+            timeout_s: how long the answer may take.
+            price: told what the clip will cost, before it is decoded.
 
         Raises:
             ClipError: the clip is at fault.
             DeadlineExceeded: no answer in time.
             EngineDead: the engine stopped.
+            KinemaError: whatever `price` raises.
         """
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await self._answer(clip, query, self._limits)
+            async with asyncio.timeout(timeout_s):
+                answer = await self._answer(clip, query, self._limits, timeout_s, price)
         except TimeoutError as error:
             raise DeadlineExceeded(
-                f"no answer within {self._timeout_s:g} s", "Send a shorter or smaller clip, or try again later."
+                f"no answer within {timeout_s:g} s", "Allow more time, send a shorter or smaller clip, or try later."
             ) from error
         decoded = answer.decoded
         self._observe(
@@ -133,23 +138,31 @@ class Pipeline:
         Raises:
             KinemaError: the golden clip cannot be answered.
         """
-        answer = await self._answer(self.bundle.golden_clip, Query(), _NO_LIMITS)
+        with EncodedClip.of(self.bundle.golden_clip) as clip:
+            answer = await self._answer(clip, Query(), NO_LIMITS, _GOLDEN_S, lambda cost_s, left_s: None)
         return float(np.abs(answer.scores - np.asarray(self.bundle.card.golden.scores)).max())
 
-    async def _answer(self, clip: bytes, query: Query, limits: Limits) -> Answer:
+    async def _answer(self, clip: EncodedClip, query: Query, limits: Limits, timeout_s: float, price: Price) -> Answer:
         started_s = time.perf_counter()
         card = self.bundle.card
         task = DecodeTask(card.plan, card.evidence, limits, query.start_s, query.end_s)
-        order = self._batcher.order()
+        probed = await self.decoders.probe(clip, limits, timeout_s)
+        task, asked = (task, work(task, probed)) if self._exact else cheapest(task, probed)
+        cost = self._costs.of(asked)
+        left_s = timeout_s - (time.perf_counter() - started_s)
+        price(cost.total_s, left_s)
+        order = self.batcher.order()
         try:
-            decoding = await self._decoders.decode(clip, task, order.put)
+            lane: LaneName = "short" if cost.decode_s < _LONG_S else "long"
+            decoding = await self.decoders.decode(clip, task, order.put, lane, left_s)
+            self._costs.learn(asked, decoding.cpu_s)
             order.close()
             # Shielded: cancelling the wait must not settle the order behind the batcher's back; `abandon` does that.
             await asyncio.shield(asyncio.wrap_future(order.done))
         finally:
             order.abandon()
         encoded_s = time.perf_counter()
-        if not self.alive:
+        if not self.batcher.alive:
             raise EngineDead("the engine stopped before the clip was answered", "Send the clip again.")
         logits = await asyncio.get_running_loop().run_in_executor(
             self._recurrence, self._recur, order, decoding.decoded.steps

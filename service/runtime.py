@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from service.admission import Admission
+from service.admission import Admission, Ticket
+from service.cost import Costs
 from service.errors import (
     Busy,
     ClientGone,
@@ -32,7 +34,8 @@ from service.inference.bundle import Bundle
 from service.inference.card import Card
 from service.inference.session import Device
 from service.pipeline import Answer, Pipeline, Query
-from service.video.pool import DecoderPool
+from service.video.encoded import EncodedClip
+from service.video.pool import DecoderPool, Lanes
 from service.video.source import Limits
 
 
@@ -43,17 +46,23 @@ class Options:
     Attributes:
         model: directory of the bundle.
         device: where graphs run.
+        cores: how many cores the work may use.
         limits: what a clip may cost.
         max_in_flight: clips in flight at the same time.
-        decoders: clips decoded at the same time.
-        request_timeout_s: how long an answer may take.
+        backlog_s: how long the clips in flight may keep all cores busy.
+        lanes: clips decoded at the same time.
+        exact: whether every frame is decoded, also where shortcuts would do.
+        request_timeout_s: how long an answer may take, unless its caller allows less.
     """
 
     model: Path
     device: Device
+    cores: int
     limits: Limits
     max_in_flight: int
-    decoders: int
+    backlog_s: float
+    lanes: Lanes
+    exact: bool
     request_timeout_s: float
 
 
@@ -79,9 +88,10 @@ class Runtime:
 
     def __init__(self, options: Options, observe: Observe = ignore) -> None:
         self.options = options
-        self.admission = Admission(options.max_in_flight, options.device.slots)
+        self.admission = Admission(options.max_in_flight, options.cores, options.backlog_s)
         self.started_at_s = time.time()
         self._observe = observe
+        self._bundle: Bundle | None = None
         self._pipeline: Pipeline | None = None
         self._checks = dict.fromkeys(("loaded", "warmed", "golden_clip"), _WAITING)
 
@@ -93,10 +103,9 @@ class Runtime:
         Raises:
             KinemaError: the bundle cannot be served.
         """
-        loaded = await self._step("loaded", self._load)
-        self._pipeline = loaded
-        await self._step("warmed", lambda: self._warm(loaded))
-        await self._step("golden_clip", lambda: self._prove(loaded))
+        self._bundle = bundle = await self._step("loaded", self._load)
+        self._pipeline = pipeline = await self._step("warmed", lambda: self._warm(bundle))
+        await self._step("golden_clip", lambda: self._prove(pipeline))
 
     async def _step(self, name: str, work: Callable[[], Awaitable[_T]]) -> _T:
         started_s = time.perf_counter()
@@ -108,9 +117,15 @@ class Runtime:
         self._checks[name] = Check(ok=True, detail=f"after {time.perf_counter() - started_s:.2f} s")
         return result
 
-    async def _load(self) -> Pipeline:
+    async def _load(self) -> Bundle:
+        return await asyncio.to_thread(Bundle.load, self.options.model, self.options.device)
+
+    async def _warm(self, bundle: Bundle) -> Pipeline:
+        """Starts the engine while nobody waits for it."""
         options = self.options
-        bundle = await asyncio.to_thread(Bundle.load, options.model, options.device)
+        encode_s = await asyncio.to_thread(_warm_encoders, bundle, options.device)
+        decoders = DecoderPool(options.lanes)
+        await decoders.start()
         batcher = Batcher(
             bundle.encoders,
             bundle.card.evidence,
@@ -120,20 +135,13 @@ class Runtime:
         )
         return Pipeline(
             bundle,
-            DecoderPool(options.decoders),
+            decoders,
             batcher,
+            Costs(encode_s),
             limits=options.limits,
-            timeout_s=options.request_timeout_s,
+            exact=options.exact,
             observe=self._observe,
         )
-
-    async def _warm(self, pipeline: Pipeline) -> None:
-        # onnxruntime allocates its arenas at a graph's first run with a shape; no request shall pay for that.
-        bundle, most = pipeline.bundle, self.options.device.max_batch
-        for kind in bundle.card.evidence:
-            blank = np.zeros((kind.size, kind.size, 3), dtype=np.uint8)
-            for pictures in {1, most}:
-                await asyncio.to_thread(bundle.encoders[kind.name].encode, [blank] * pictures)
 
     async def _prove(self, pipeline: Pipeline) -> None:
         tolerance = pipeline.bundle.card.golden.tolerance
@@ -147,23 +155,23 @@ class Runtime:
     @property
     def card(self) -> Card | None:
         """The card of the model, once it is loaded."""
-        return None if self._pipeline is None else self._pipeline.bundle.card
+        return None if self._bundle is None else self._bundle.card
 
     @property
     def depth(self) -> int:
         """Pictures waiting for an encoder."""
-        return 0 if self._pipeline is None else self._pipeline.depth
+        return 0 if self._pipeline is None else self._pipeline.batcher.depth
 
     @property
     def checks(self) -> dict[str, Check]:
         """What must hold for the service to be ready, by name."""
-        engine = _WAITING
+        engine = decoders = _WAITING
         if self._pipeline is not None:
-            alive = self._pipeline.alive
-            engine = Check(ok=alive, detail="works" if alive else "dead")
+            engine = _alive(self._pipeline.batcher.alive)
+            decoders = _alive(self._pipeline.decoders.alive)
         draining = self.admission.draining
         accepting = Check(ok=not draining, detail="shutting down" if draining else "takes clips")
-        return {**self._checks, "engine": engine, "accepting": accepting}
+        return {**self._checks, "engine": engine, "decoders": decoders, "accepting": accepting}
 
     @property
     def ready(self) -> bool:
@@ -171,17 +179,17 @@ class Runtime:
         return all(check.ok for check in self.checks.values())
 
     @contextmanager
-    def admit(self) -> Iterator[Pipeline]:
-        """Holds a slot for a clip for the time of the block, which begins where its upload does.
+    def admit(self) -> Iterator[Visit]:
+        """Holds a place for a clip for the time of the block, which begins where its upload does.
 
         Raises:
-            Busy: every slot is taken.
+            Busy: there is no room.
             Draining, Starting, EngineDead: no clip can be answered now.
         """
         model = "" if self.card is None else self.card.name
         try:
-            with self.admission.slot():
-                yield self._working()
+            with self.admission.enter() as ticket:
+                yield Visit(self._working(), ticket, self.options.request_timeout_s)
         except asyncio.CancelledError:
             self._observe(ClipFailed(model, "cancelled", "the client hung up"))
             raise
@@ -198,14 +206,14 @@ class Runtime:
             raise Starting("the model is still being loaded and checked", "Wait as long as Retry-After says.")
         return self._pipeline
 
-    async def answer(self, clip: bytes, query: Query) -> Answer:
+    async def answer(self, clip: EncodedClip, query: Query) -> Answer:
         """Admits and answers one clip that is there already.
 
         Raises:
-            KinemaError: as `admit` and `Pipeline.answer` do.
+            KinemaError: as `admit` and `Visit.answer` do.
         """
-        with self.admit() as pipeline:
-            return await pipeline.answer(clip, query)
+        with self.admit() as visit:
+            return await visit.answer(clip, query)
 
     async def drain(self, timeout_s: float) -> bool:
         """Takes no new clip and waits for those in flight.
@@ -224,7 +232,54 @@ class Runtime:
     async def stop(self) -> None:
         """Ends the engine."""
         if self._pipeline is not None:
-            await asyncio.to_thread(self._pipeline.stop)
+            await self._pipeline.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A clip that has been let in. Made by `Runtime.admit`."""
+
+    _pipeline: Pipeline
+    _ticket: Ticket
+    _timeout_s: float
+
+    @property
+    def card(self) -> Card:
+        """The card of the model that answers."""
+        return self._pipeline.bundle.card
+
+    async def answer(self, clip: EncodedClip, query: Query, timeout_s: float = math.inf) -> Answer:
+        """Answers the clip.
+
+        Args:
+            clip: its encoded bytes.
+            query: what is asked.
+            timeout_s: how long the caller waits; the service's own limit holds where it is shorter.
+
+        Raises:
+            KinemaError: as `Pipeline.answer` does.
+        """
+        return await self._pipeline.answer(clip, query, min(timeout_s, self._timeout_s), self._ticket.price)
+
+
+def _alive(alive: bool) -> Check:
+    return Check(ok=alive, detail="works" if alive else "dead")
+
+
+def _warm_encoders(bundle: Bundle, device: Device) -> dict[str, float]:
+    """Runs every encoder: onnxruntime allocates its arenas at a graph's first run with a shape.
+
+    Returns:
+        What a picture of each kind takes, in seconds of one slot.
+    """
+    taken_s: dict[str, float] = {}
+    for kind in bundle.card.evidence:
+        blank = np.zeros((kind.size, kind.size, 3), dtype=np.uint8)
+        for pictures in (1, device.max_batch, device.max_batch):
+            started_s = time.perf_counter()
+            bundle.encoders[kind.name].encode([blank] * pictures)
+            taken_s[kind.name] = (time.perf_counter() - started_s) / pictures
+    return taken_s
 
 
 def _reason(error: Exception) -> Reason:

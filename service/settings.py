@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.inference.session import Device, DeviceName, usable_cores
 from service.runtime import Options
+from service.video.pool import Lanes
 from service.video.source import Limits
 
 _SHIPPED_MODEL = Path(__file__).parent.parent / "model" / "artifacts" / "default"
@@ -25,8 +26,11 @@ class Settings(BaseSettings):
     model: Path = Field(_SHIPPED_MODEL, description="Directory of the bundle to serve.")
     device: DeviceName = Field("auto", description="Where graphs run: auto, cpu or cuda.")
 
-    max_upload_mb: float = Field(
-        100, gt=0, description="Largest clip in megabytes (10^6 bytes); reading stops there, so memory is bounded."
+    max_upload_mb: float = Field(100, gt=0, description="Largest clip in megabytes (10^6 bytes); reading stops there.")
+    upload_memory_mb: float = Field(
+        8,
+        gt=0,
+        description="So much of an upload is kept in memory, in megabytes; a larger one goes to a file in TMPDIR.",
     )
     max_pixels: int = Field(
         4096 * 2304, gt=0, description="Most pixels of one frame; 4K passes. A small file can hold huge frames."
@@ -35,8 +39,24 @@ class Settings(BaseSettings):
     max_frames: int = Field(
         36_000, gt=0, description="Most frames decoded for one answer; a header can lie about duration and rate."
     )
-    max_in_flight: int = Field(16, gt=0, description="Clips in flight; one more is answered 429 at once.")
-    decoders: int = Field(0, ge=0, description="Clips decoded at the same time; 0 means one for each usable core.")
+    max_in_flight: int = Field(
+        64, gt=0, description="Clips in flight, which bounds memory; one more is answered 429 at once."
+    )
+    max_backlog_s: float = Field(
+        20, gt=0, description="How long the clips in flight may keep all cores busy; what would exceed it: 429 at once."
+    )
+    decoders: int = Field(
+        0,
+        ge=0,
+        description="Short clips, and as many long ones, decoded at the same time; 0: one a core.",
+    )
+    decode: Literal["auto", "exact"] = Field(
+        "auto",
+        description="exact: every frame up to the last looked at; auto: seek and leave frames out where that will do.",
+    )
+    decoder_memory_mb: int = Field(
+        1024, gt=0, description="Memory in megabytes that decoding one clip may take; beyond it the clip fails."
+    )
     max_batch: int = Field(0, ge=0, description="Pictures in a batch; 0 means what suits the device.")
 
     upload_stall_s: float = Field(10, gt=0, description="An upload that sends nothing for so long is answered 408.")
@@ -67,7 +87,10 @@ class Settings(BaseSettings):
             model=self.model,
             device=Device.choose(self.device, cores, self.max_batch or None),
             limits=Limits(self.max_pixels, self.max_duration_s, self.max_frames),
+            cores=cores,
             max_in_flight=self.max_in_flight,
-            decoders=self.decoders or cores,
+            backlog_s=self.max_backlog_s,
+            lanes=Lanes(self.decoders or cores, self.decoders or cores, self.decoder_memory_mb),
+            exact=self.decode == "exact",
             request_timeout_s=self.request_timeout_s,
         )

@@ -19,6 +19,7 @@ from service.pipeline import Answer, Query
 from service.runtime import Runtime
 from service.settings import Settings
 from service.video.decode import DecodeTask, MadePicture, decode
+from service.video.encoded import EncodedClip
 from service.video.sample import SamplingPlan
 
 _COLUMNS = 4
@@ -31,7 +32,8 @@ async def answer(clip: bytes) -> tuple[Answer, list[MadePicture], SamplingPlan]:
     runtime = Runtime(settings.options())
     await runtime.start()
     try:
-        given = await runtime.answer(clip, Query(top_k=5))
+        with EncodedClip.of(clip) as encoded:
+            given = await runtime.answer(encoded, Query(top_k=5))
         card = runtime.card
         assert card is not None
         pictures: list[MadePicture] = []

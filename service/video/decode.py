@@ -1,8 +1,7 @@
 """One clip's way from bytes to pictures.
 
-The clip is scanned from its start. Frames of which no moment is planned are only grabbed, which skips their conversion
-to pixels; a frame that is looked at becomes pictures at once and is dropped, so memory does not grow with the clip.
-Scanning stops after the last planned moment.
+The clip is scanned up to the last planned moment. A frame that is looked at becomes pictures at once and is dropped, so
+memory does not grow with the clip.
 """
 
 from __future__ import annotations
@@ -12,17 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
-from service.errors import LimitExceeded, SpanOutsideClip
+from service.errors import SpanOutsideClip
 from service.video.preprocess import SERVED, Frame, Picture, PictureMaker, View, maker
 from service.video.sample import Moment, SamplingPlan
-from service.video.source import FpsSource, Header, Limits, check_duration, check_size, nothing_decoded, open_clip
+from service.video.scan import EXACT, Checkpoint, Scan, Shortcuts
+from service.video.source import Clip, FpsSource, Limits, nothing_decoded
 from service.video.spec import PictureSpec
 
-# Timestamps that do not grow are none: raw streams have no clock, so frames are then counted.
-_SMALLEST_STEP_S = 1e-6
 # Containers round timestamps to milliseconds; a frame at 0.0333 s may be stamped 0.033.
 _ROUNDING_S = 1e-3
 # How far before its moment a frame may be, in frames. Centred windows put moments half-way between two frames as often
@@ -40,6 +35,7 @@ class DecodeTask:
         start_s, end_s: the span to look at, [start_s, end_s) in seconds; `end_s` None means to the end.
         limits: what the clip may cost.
         view: the part of each frame to look at; only training chooses another than the default.
+        shortcuts: frames that may be passed without being decoded.
     """
 
     plan: SamplingPlan
@@ -48,6 +44,7 @@ class DecodeTask:
     start_s: float = 0.0
     end_s: float | None = None
     view: View = SERVED
+    shortcuts: Shortcuts = EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +98,13 @@ class Decoded:
 
 
 Emit = Callable[[MadePicture], None]
-Checkpoint = Callable[[], None]
-"""Called before every frame; raises to stop."""
 
 
-def decode(data: bytes, task: DecodeTask, emit: Emit, checkpoint: Checkpoint = lambda: None) -> Decoded:
+def decode(clip: Clip, task: DecodeTask, emit: Emit, checkpoint: Checkpoint = lambda: None) -> Decoded:
     """Decodes a clip and hands over its pictures as they come.
 
     Args:
-        data: the encoded clip.
+        clip: its encoded bytes.
         task: what is wanted of it.
         emit: receives every picture, in order of time.
         checkpoint: called before every frame; whatever it raises ends the decoding.
@@ -121,8 +116,8 @@ def decode(data: bytes, task: DecodeTask, emit: Emit, checkpoint: Checkpoint = l
         SpanOutsideClip: the span holds nothing of the clip.
     """
 
-    def scan() -> _Scan:
-        return _Scan(*open_clip(data, task.limits), task.limits, checkpoint)
+    def scan() -> Scan:
+        return Scan(clip, task.limits, checkpoint, task.shortcuts)
 
     first = scan()
     frames_before = 0
@@ -134,7 +129,7 @@ def decode(data: bytes, task: DecodeTask, emit: Emit, checkpoint: Checkpoint = l
             return look.receipt(clock, first.frames)
         frames_before = first.frames
     # The container states no duration, or one beyond its frames: measure it, then look again.
-    measure = scan()
+    measure = Scan(clip, task.limits, checkpoint)
     clock = _measure(measure)
     again = scan()
     look = _Look(task, again, emit)
@@ -172,7 +167,7 @@ def _nothing_in_span(task: DecodeTask, duration_s: float) -> SpanOutsideClip:
     )
 
 
-def _measure(scan: _Scan) -> _Clock:
+def _measure(scan: Scan) -> _Clock:
     """Times a clip by grabbing all of it.
 
     Raises:
@@ -190,60 +185,6 @@ def _measure(scan: _Scan) -> _Clock:
     if header.fps_source == "container":
         return _Clock(scan.last_s + interval_s, header.fps, header.fps_source)
     return _Clock(scan.last_s + interval_s, 1 / interval_s, "timestamps")
-
-
-class _Scan:
-    """Grabs frame after frame and tells the time of each."""
-
-    def __init__(self, capture: cv2.VideoCapture, header: Header, limits: Limits, checkpoint: Checkpoint) -> None:
-        self._capture = capture
-        self.header = header
-        self._limits = limits
-        self._checkpoint = checkpoint
-        self.frames = 0
-        self.first_s = self.last_s = -math.inf
-
-    def __iter__(self) -> Iterator[float]:
-        while True:
-            self._checkpoint()
-            if not self._capture.grab():
-                return
-            self.frames += 1
-            if self.frames > self._limits.max_frames:
-                raise LimitExceeded(
-                    "KINEMA_MAX_FRAMES",
-                    f"{self._limits.max_frames} frames",
-                    f"more than {self._limits.max_frames} frames would have to be decoded",
-                    "Cut the clip into shorter ones, or lower its frame rate.",
-                )
-            self.last_s = self._time_s()
-            if self.frames == 1:
-                self.first_s = self.last_s
-            check_duration(self.last_s, self._limits)
-            yield self.last_s
-
-    def _time_s(self) -> float:
-        time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if self.frames == 1:
-            return time_s if math.isfinite(time_s) else 0.0
-        if math.isfinite(time_s) and time_s > self.last_s + _SMALLEST_STEP_S:
-            return time_s
-        return self.last_s + 1 / self.header.fps
-
-    @property
-    def frame_s(self) -> float:
-        """How long a frame lasts: by the container's rate, or else in the mean of those grabbed."""
-        if self.header.fps_source == "container":
-            return 1 / self.header.fps
-        return (self.last_s - self.first_s) / (self.frames - 1) if self.frames > 1 else math.inf
-
-    def retrieve(self) -> Frame:
-        """The pixels of the frame grabbed last, BGR, rotation applied."""
-        retrieved, frame = self._capture.retrieve()
-        if not retrieved:
-            raise nothing_decoded(self.header)
-        check_size(frame.shape[1], frame.shape[0], self._limits)
-        return np.asarray(frame, dtype=np.uint8)
 
 
 class _Window:
@@ -270,7 +211,7 @@ class _Look:
     outside the span asked for is never looked at.
     """
 
-    def __init__(self, task: DecodeTask, scan: _Scan, emit: Emit) -> None:
+    def __init__(self, task: DecodeTask, scan: Scan, emit: Emit) -> None:
         self._task = task
         self._scan = scan
         self._emit = emit
@@ -287,12 +228,15 @@ class _Look:
         times, time_s = iter(self._scan), -math.inf
         frame: Frame | None = None
         window = _Window(self._task, 0)
-        for moment in self._task.plan.moments(*span):
-            if moment.window != window.index:
-                window = _Window(self._task, moment.window)
-            fresh = frame is None
+        moments = self._task.plan.moments(*span)
+        self._scan.skip(moments[0].time_s - tolerance_s)
+        for moment in moments:
             # The plan's rounding must not reach back over the start.
             earliest_s = max(moment.time_s - tolerance_s, span[0] - _ROUNDING_S)
+            if moment.window != window.index:
+                window = _Window(self._task, moment.window)
+                self._scan.skip(earliest_s)
+            fresh = frame is None
             while time_s < earliest_s:
                 following_s = next(times, None)
                 if following_s is None or (self._task.end_s is not None and following_s >= self._task.end_s):

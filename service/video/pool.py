@@ -1,68 +1,289 @@
-"""The decoders at work: a bounded number of clips is decoded at a time, off the event loop."""
+"""The decoder processes at work: a bounded number of clips is decoded at a time, each in a process of its own.
+
+A clip that crashes, hangs or bloats its process costs itself alone: the process is replaced, and others do not notice.
+Short clips and long ones have processes of their own, so that a short one never waits for a long one to be decoded.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, Literal
 
-import cv2
+from service.errors import EngineDead
+from service.video.canvas import Canvas
+from service.video.decode import Decoded, DecodeTask, Emit, MadePicture
+from service.video.encoded import EncodedClip
+from service.video.probe import Probed
+from service.video.process import DecoderDied, DecoderProcess, crashed
+from service.video.source import Limits
+from service.video.wire import DecodeJob, Done, Failed, Painted, ProbeJob, Stopped, raised
 
-from service.errors import ClientGone, EngineDead
-from service.video.decode import Decoded, DecodeTask, Emit, decode
+# A process that was asked to stop does so before its next frame; one that hangs in a frame is killed after this.
+_GRACE_S = 0.5
+# How long to wait before another process is started after one could not be.
+_PAUSE_S = 1.0
+# How far the processes for long clips stand back behind all others.
+_LONG_NICENESS = 5
+
+LaneName = Literal["probe", "short", "long"]
+"""Which processes take a job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """A clip decoded, and when: seconds of `time.perf_counter`."""
+    """A clip decoded, when (seconds of `time.perf_counter`) and with how much of the CPU (seconds)."""
 
     decoded: Decoded
     started_s: float
     ended_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """How many processes there are, and what each may take.
+
+    Attributes:
+        short, long: clips decoded at the same time, of each length.
+        memory_mb: what a clip may take while it is decoded, in MB (10^6 bytes).
+    """
+
+    short: int
+    long: int
+    memory_mb: int = 1024
+
+
+class _Lane:
+    """The processes that take the same jobs, and who waits for one of them."""
+
+    def __init__(self, processes: int, niceness: int) -> None:
+        self.processes = processes
+        self.niceness = niceness
+        self.alive = 0
+        self._free: deque[DecoderProcess] = deque()
+        self._waiting: deque[asyncio.Future[DecoderProcess]] = deque()
+
+    async def take(self) -> DecoderProcess:
+        """The process that has been free for longest, in the order of asking."""
+        while self._free:
+            process = self._free.popleft()
+            if not process.gone.is_set():
+                return process
+        turn: asyncio.Future[DecoderProcess] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.put(turn.result())  # it came in the moment of giving up
+            raise
+
+    def put(self, process: DecoderProcess) -> None:
+        """A process is free."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(process)
+                return
+        self._free.append(process)
+
+    def drop(self, process: DecoderProcess) -> None:
+        """Forgets a process that has gone."""
+        self.alive -= 1
+        with contextlib.suppress(ValueError):  # it had a job, or was passed over
+            self._free.remove(process)
+
+    def stop(self) -> None:
+        """Nobody's turn will come any more."""
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_exception(_stopped())
 
 
 class DecoderPool:
-    """Threads that decode; OpenCV lets go of the interpreter's lock while it works.
+    """Processes that decode. Belongs to one event loop.
 
     Args:
-        workers: clips decoded at the same time.
+        lanes: how many processes there are.
     """
 
-    def __init__(self, workers: int) -> None:
-        # OpenCV's own threads would compete with the other clips' for the same cores.
-        cv2.setNumThreads(1)
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="decoder")
-        self._stopping = threading.Event()
+    def __init__(self, lanes: Lanes) -> None:
+        self._memory_mb = lanes.memory_mb
+        # Long clips stand back: who sent one waits anyway.
+        self._lanes: dict[LaneName, _Lane] = {
+            "probe": _Lane(1, 0),
+            "short": _Lane(lanes.short, 0),
+            "long": _Lane(lanes.long, _LONG_NICENESS),
+        }
+        self._processes: set[DecoderProcess] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
-    async def decode(self, data: bytes, task: DecodeTask, emit: Emit) -> Decoding:
-        """Decodes a clip; `emit` is called from a worker thread. Cancelling stops the work before its next frame.
+    async def start(self) -> None:
+        """Starts the processes.
 
         Raises:
-            ClipError: as `service.video.decode.decode` does.
+            DecoderDied, OSError: one of them does not get ready.
+        """
+        await asyncio.gather(*(self._start_one(lane) for lane in self._lanes.values() for _ in range(lane.processes)))
+
+    async def _start_one(self, lane: _Lane) -> None:
+        process = await DecoderProcess.start(self._memory_mb, lane.niceness)
+        if self._stopping:
+            await process.kill()
+            return
+        self._processes.add(process)
+        lane.alive += 1
+        lane.put(process)
+        self._later(self._keep(process, lane))
+
+    async def _keep(self, process: DecoderProcess, lane: _Lane) -> None:
+        """Replaces a process when it has gone, whether it had a job or not."""
+        await process.gone.wait()
+        self._processes.discard(process)
+        lane.drop(process)
+        await process.end()
+        while not self._stopping:
+            try:
+                await self._start_one(lane)
+            except (DecoderDied, OSError, TimeoutError):
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                return
+
+    @property
+    def alive(self) -> bool:
+        """Whether clips of every length can be decoded."""
+        return not self._stopping and all(lane.alive for lane in self._lanes.values())
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes."""
+        return [process.pid for process in self._processes]
+
+    async def probe(self, clip: EncodedClip, limits: Limits, timeout_s: float) -> Probed:
+        """What a clip says of itself.
+
+        Raises:
+            ClipError: the clip cannot be decoded, or is over a limit.
             EngineDead: the pool was stopped.
         """
-        stop = threading.Event()
+        job = ProbeJob(limits, cpu_s=math.ceil(timeout_s))
+        async with self._process("probe") as process:
+            await process.give(job, clip.fileno())
+            done = await _outcome(process, lambda painted: None)
+        assert isinstance(done.result, Probed)
+        return done.result
 
-        def checkpoint() -> None:
-            if stop.is_set():
-                raise ClientGone("nobody waits for this clip any more")
-            if self._stopping.is_set():
-                raise EngineDead("the engine stopped before the clip was decoded", "Send the clip again.")
+    async def decode(
+        self, clip: EncodedClip, task: DecodeTask, emit: Emit, lane: LaneName, timeout_s: float
+    ) -> Decoding:
+        """Decodes a clip. Cancelling stops the work before its next frame.
 
-        def work() -> Decoding:
-            started_s = time.perf_counter()
-            checkpoint()
-            decoded = decode(data, task, emit, checkpoint)
-            return Decoding(decoded, started_s, time.perf_counter())
+        Args:
+            clip: its encoded bytes.
+            task: what is wanted of it.
+            emit: receives every picture as it is made; the pixels lie in memory shared with the process.
+            lane: which processes may do it.
+            timeout_s: seconds of CPU that it may take, as a last resort.
 
+        Raises:
+            ClipError: as `service.video.decode.decode` does, or the process died of the clip.
+            EngineDead: the pool was stopped.
+        """
+        async with self._process(lane) as process:
+            canvas = Canvas(task.plan, task.pictures)
+
+            def painted(one: Painted) -> None:
+                emit(MadePicture(one.kind, one.window, one.step, canvas.picture(one.kind, one.window, one.step)))
+
+            try:
+                await process.give(DecodeJob(task, cpu_s=math.ceil(timeout_s)), clip.fileno(), canvas.fileno())
+                done = await _outcome(process, painted)
+            finally:
+                canvas.stop()
+                canvas.close()
+        assert isinstance(done.result, Decoded)
+        return Decoding(done.result, done.started_s, done.ended_s, done.cpu_s)
+
+    @asynccontextmanager
+    async def _process(self, name: LaneName) -> AsyncIterator[DecoderProcess]:
+        """A free process for the time of the block."""
+        if self._stopping:
+            raise _stopped()
+        lane = self._lanes[name]
+        process = await lane.take()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            yield process
+        except DecoderDied as death:
+            raise (_stopped() if self._stopping else crashed(death)) from death
         finally:
-            stop.set()
+            if not process.gone.is_set():
+                if process.busy:
+                    self._later(self._settle(process, lane))
+                else:
+                    lane.put(process)
 
-    def stop(self) -> None:
-        """Ends the threads; clips still in the pool fail before their next frame."""
-        self._stopping.set()
-        self._executor.shutdown(wait=True)
+    async def _settle(self, process: DecoderProcess, lane: _Lane) -> None:
+        """Waits for a process that was asked to stop, and kills it if it does not."""
+        try:
+            async with asyncio.timeout(_GRACE_S):
+                while process.busy:
+                    await process.hear()
+        except TimeoutError:
+            await process.kill()
+        except DecoderDied:
+            pass  # it is being replaced already
+        else:
+            lane.put(process)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        # The loop itself holds tasks only weakly.
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Ends the processes; clips still in the pool fail."""
+        self._stopping = True
+        for lane in self._lanes.values():
+            lane.stop()
+        for process in list(self._processes):
+            await process.kill()
+        for task in list(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _outcome(process: DecoderProcess, painted: Callable[[Painted], None]) -> Done:
+    """Listens until the job is done.
+
+    Raises:
+        ClipError: the clip is at fault.
+        DecoderDied: the process ended.
+    """
+    while True:
+        said = await process.hear()
+        match said:
+            case Painted():
+                painted(said)
+            case Done():
+                return said
+            case Failed():
+                raise raised(said)
+            case Stopped():
+                raise _stopped()
+            case _:
+                await process.kill()
+                raise DecoderDied("a decoder said that it is ready when it was not asked")
+
+
+def _stopped() -> EngineDead:
+    return EngineDead("the engine stopped before the clip was decoded", "Send the clip again.")

@@ -6,12 +6,14 @@ import codecs
 import io
 import math
 import os
+import sys
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import cv2
 
 from service.errors import LimitExceeded, UndecodableClip, UnsupportedMedia
+from service.video.encoded import EncodedClip
 
 FpsSource = Literal["container", "timestamps", "assumed"]
 
@@ -55,7 +57,11 @@ _TS_PACKET = 188
 
 # OpenCV hands these to FFmpeg for the whole process. A clip comes from memory and needs no protocol at all, so whatever
 # a playlist or a reference inside it names (a file of ours, a host on our network) cannot be opened.
-_CAPTURE_OPTIONS = "protocol_whitelist;none"
+_OPTIONS, _CONFINED = "OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;none"
+
+
+_FRAMES = (cv2.CAP_PROP_N_THREADS, 1)
+_PACKETS = (*_FRAMES, cv2.CAP_PROP_FORMAT, -1)
 
 
 def silence_and_confine_ffmpeg() -> None:
@@ -64,7 +70,7 @@ def silence_and_confine_ffmpeg() -> None:
     FFmpeg otherwise prints what it thinks of a broken clip, a line for each packet.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = _CAPTURE_OPTIONS
+    os.environ[_OPTIONS] = _CONFINED
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -86,6 +92,10 @@ class Limits:
     max_frames: int
 
 
+NO_LIMITS = Limits(max_pixels=sys.maxsize, max_duration_s=sys.maxsize, max_frames=sys.maxsize)
+"""For clips of our own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a container says of itself, before a frame has been decoded.
@@ -104,6 +114,18 @@ class Header:
     fps_source: FpsSource
     duration_s: float | None
     codec: str
+
+
+Clip = bytes | EncodedClip
+"""A clip's encoded bytes, as they are or behind a file descriptor."""
+
+# An animated PNG says so before its first pixels, behind colour profiles and the like.
+_HEAD = 64 * 1024
+
+
+def reader(clip: Clip) -> io.BufferedIOBase:
+    """A reader of a clip, from its start."""
+    return io.BytesIO(clip) if isinstance(clip, bytes) else clip.open()
 
 
 def recognise(data: bytes) -> str | None:
@@ -131,21 +153,31 @@ def _is_text(head: bytes) -> bool:
     return all(character.isprintable() or character.isspace() for character in text)
 
 
-def _is_cut_off_mp4(data: bytes) -> bool:
+def _is_cut_off_mp4(clip: Clip) -> bool:
     """Whether one of the outermost boxes of an MP4 ends after the data does, so that its index may be missing."""
-    position = 0
-    while position + 8 <= len(data):
-        size = int.from_bytes(data[position : position + 4])
-        if size == 1:
-            size = int.from_bytes(data[position + 8 : position + 16])
-        if size < 8:  # 0: the box goes on to the end of the file; anything else is not a box
-            return False
-        position += size
-    return position != len(data)
+    with reader(clip) as stream:
+        end = stream.seek(0, os.SEEK_END)
+        position = 0
+        while position + 8 <= end:
+            stream.seek(position)
+            head = stream.read(16)
+            size = int.from_bytes(head[:4])
+            if size == 1:
+                size = int.from_bytes(head[8:])
+            if size < 8:  # 0: the box goes on to the end of the file; anything else is not a box
+                return False
+            position += size
+    return position != end
 
 
-def open_clip(data: bytes, limits: Limits) -> tuple[cv2.VideoCapture, Header]:
-    """Opens a clip from memory, reads its header and holds it against the limits.
+def open_clip(
+    clip: Clip, limits: Limits, *, packets: bool = False, keep_all: bool = True
+) -> tuple[cv2.VideoCapture, Header]:
+    """Opens a clip, reads its header and holds it against the limits.
+
+    With `packets` the capture grabs packets instead of frames, which costs next to nothing. Without `keep_all` FFmpeg
+    leaves out frames that no other refers to; only a process that opens one clip at a time may ask for it, since OpenCV
+    takes it from the environment.
 
     Drop the capture to close it, and never call its `release`: OpenCV 5.0 lets go of the stream there without holding
     the interpreter's lock, which crashes the process.
@@ -155,18 +187,23 @@ def open_clip(data: bytes, limits: Limits) -> tuple[cv2.VideoCapture, Header]:
         UndecodableClip: an MP4 without the index that its end would hold.
         LimitExceeded: the header is over a limit.
     """
-    recognised = recognise(data)
+    with reader(clip) as stream:
+        recognised = recognise(stream.read(_HEAD))
     # FFmpeg would take a picture for a video of one frame, and would follow a playlist.
     if recognised == "text" or recognised in _PICTURES:
         raise _unsupported(f"this is {recognised}, not a video", recognised)
     try:
         # OpenCV's stubs name only their own stream class; what it accepts is any io.BufferedIOBase and io.BytesIO.
-        stream = cast("cv2.IStreamReader", io.BytesIO(data))
-        capture = cv2.VideoCapture(stream, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        source = cast("cv2.IStreamReader", reader(clip))
+        if not keep_all:
+            os.environ[_OPTIONS] = f"{_CONFINED}|avdiscard;nonref"
+        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, _PACKETS if packets else _FRAMES)
     except cv2.error as error:  # a header so broken that OpenCV refuses to look further
         raise _unsupported("the bytes cannot be read as a video", recognised) from error
+    finally:
+        os.environ[_OPTIONS] = _CONFINED
     if not capture.isOpened():
-        if recognised == _MP4 and _is_cut_off_mp4(data):
+        if recognised == _MP4 and _is_cut_off_mp4(clip):
             raise UndecodableClip(
                 "the clip is an MP4 or QuickTime file that was cut off before its index, so no frame can be decoded",
                 "Send the whole file; `ffmpeg -i CLIP -c copy -movflags faststart OUT.mp4` puts the index first.",

@@ -12,7 +12,7 @@ from service.inference.card import Card
 from tests.http.conftest import running
 from tests.samples import BUNDLE, clip
 
-CHECKS = {"loaded", "warmed", "golden_clip", "engine", "accepting"}
+CHECKS = {"loaded", "warmed", "golden_clip", "engine", "decoders", "accepting"}
 
 
 def test_a_ready_service_says_so_everywhere(client: TestClient) -> None:
@@ -27,7 +27,7 @@ def test_health_names_model_version_and_uptime(client: TestClient) -> None:
     health, card = client.get("/health").json(), Card.read(BUNDLE)
     assert health["model"] == {"name": card.name, "version": card.version}
     assert health["uptime_s"] > 0
-    assert health["slots"] == 16
+    assert health["slots"] == 64
     assert set(health["checks"]) == CHECKS
 
 

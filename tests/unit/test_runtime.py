@@ -13,10 +13,11 @@ import pytest
 
 from service.errors import BundleMismatch, Busy, DeadlineExceeded, Draining, EngineDead, Starting, UnsupportedMedia
 from service.events import BatchEncoded, ClipAnswered, ClipFailed, Event
-from service.pipeline import Query
+from service.pipeline import Answer, Query
 from service.runtime import Runtime
 from service.settings import Settings
-from tests.samples import BUNDLE, clip
+from service.video.encoded import EncodedClip
+from tests.samples import BUNDLE, CLIPS, clip
 
 
 @asynccontextmanager
@@ -29,13 +30,18 @@ async def started(observe: Any = lambda event: None, **settings: Any) -> AsyncIt
         await runtime.stop()
 
 
+async def answer(runtime: Runtime, name: str, query: Query) -> Answer:
+    with EncodedClip.read(CLIPS / name) as encoded:
+        return await runtime.answer(encoded, query)
+
+
 async def test_before_it_is_started_it_refuses_and_is_not_ready() -> None:
     runtime = Runtime(Settings().options())
     assert not runtime.ready
     assert runtime.card is None
     assert runtime.depth == 0
     with pytest.raises(Starting):
-        await runtime.answer(clip("short.mp4"), Query())
+        await answer(runtime, "short.mp4", Query())
     await runtime.stop()
 
 
@@ -43,12 +49,12 @@ async def test_started_it_is_ready_and_reports_what_happens() -> None:
     events: list[Event] = []
     async with started(events.append) as runtime:
         assert runtime.ready
-        answer = await runtime.answer(clip("real-golf.mp4"), Query(top_k=1))
+        given = await answer(runtime, "real-golf.mp4", Query(top_k=1))
         with pytest.raises(UnsupportedMedia):
-            await runtime.answer(clip("text.mp4"), Query())
-    assert answer.predictions[0].label == "golf"
+            await answer(runtime, "text.mp4", Query())
+    assert given.predictions[0].label == "golf"
     (answered,) = [one for one in events if isinstance(one, ClipAnswered)]
-    assert answered.pictures == answer.decoded.pictures
+    assert answered.pictures == given.decoded.pictures
     assert [one.reason for one in events if isinstance(one, ClipFailed)] == ["media"]
     encoded = sum(one.pictures for one in events if isinstance(one, BatchEncoded))
     assert encoded > sum(answered.pictures.values()), "the golden clip's come on top"
@@ -58,11 +64,11 @@ async def test_a_dead_engine_is_unready_and_refuses() -> None:
     async with started() as runtime:
         pipeline = runtime._pipeline
         assert pipeline is not None
-        pipeline._batcher.stop()
+        pipeline.batcher.stop()
         assert not runtime.ready
         assert not runtime.checks["engine"].ok
         with pytest.raises(EngineDead, match="engine: dead"):
-            await runtime.answer(clip("short.mp4"), Query())
+            await answer(runtime, "short.mp4", Query())
 
 
 async def test_a_bundle_that_contradicts_itself_is_not_loaded(tmp_path: Path) -> None:
@@ -73,7 +79,7 @@ async def test_a_bundle_that_contradicts_itself_is_not_loaded(tmp_path: Path) ->
         await runtime.start()
     assert "golden.avi" in runtime.checks["loaded"].detail
     with pytest.raises(EngineDead, match="loaded"):
-        await runtime.answer(clip("short.mp4"), Query())
+        await answer(runtime, "short.mp4", Query())
 
 
 async def test_a_golden_clip_that_disagrees_keeps_it_unready_by_the_checks_name(tmp_path: Path) -> None:
@@ -88,7 +94,7 @@ async def test_a_golden_clip_that_disagrees_keeps_it_unready_by_the_checks_name(
     assert checks == {"golden_clip"}
     assert not runtime.ready
     with pytest.raises(EngineDead, match="golden_clip"):
-        await runtime.answer(clip("short.mp4"), Query())
+        await answer(runtime, "short.mp4", Query())
     await runtime.stop()
 
 
@@ -105,8 +111,8 @@ async def test_when_it_is_full_it_refuses_at_once_and_reports_why() -> None:
         with runtime.admit():
             assert runtime.ready, "a full service is not a sick one"
             with pytest.raises(Busy):
-                await runtime.answer(clip("short.mp4"), Query())
-        assert (await runtime.answer(clip("real-golf.mp4"), Query())).predictions
+                await answer(runtime, "short.mp4", Query())
+        assert (await answer(runtime, "real-golf.mp4", Query())).predictions
     assert [one.reason for one in events if isinstance(one, ClipFailed)] == ["rejected"]
 
 
@@ -115,7 +121,7 @@ async def test_stopping_fails_every_clip_in_flight_wherever_it_is(moment_s: floa
     events: list[Event] = []
     runtime = Runtime(Settings(decoders=2).options(), events.append)
     await runtime.start()
-    answering = [asyncio.create_task(runtime.answer(clip("h264.mp4"), Query())) for _ in range(6)]
+    answering = [asyncio.create_task(answer(runtime, "h264.mp4", Query())) for _ in range(6)]
     await asyncio.sleep(moment_s)
     await runtime.stop()
     ends = await asyncio.wait_for(asyncio.gather(*answering, return_exceptions=True), 30)
@@ -127,13 +133,13 @@ async def test_stopping_fails_every_clip_in_flight_wherever_it_is(moment_s: floa
 
 async def test_drain_waits_for_what_was_admitted() -> None:
     async with started() as runtime:
-        answering = asyncio.create_task(runtime.answer(clip("real-golf.mp4"), Query()))
+        answering = asyncio.create_task(answer(runtime, "real-golf.mp4", Query()))
         await asyncio.sleep(0)
         assert await runtime.drain(timeout_s=60)
         assert answering.done()
         assert not runtime.ready
         with pytest.raises(Draining):
-            await runtime.answer(clip("short.mp4"), Query())
+            await answer(runtime, "short.mp4", Query())
 
 
 async def test_drain_gives_up_after_its_time() -> None:
@@ -145,8 +151,8 @@ async def test_drain_gives_up_after_its_time() -> None:
 async def test_a_cancelled_clip_leaves_nothing_behind_and_disturbs_nobody() -> None:
     events: list[Event] = []
     async with started(events.append) as runtime:
-        alone = await runtime.answer(clip("h264.mp4"), Query())
-        tasks = [asyncio.create_task(runtime.answer(clip("h264.mp4"), Query())) for _ in range(8)]
+        alone = await answer(runtime, "h264.mp4", Query())
+        tasks = [asyncio.create_task(answer(runtime, "h264.mp4", Query())) for _ in range(8)]
         await asyncio.sleep(0.05)
         for task in tasks[::2]:
             task.cancel()
@@ -166,7 +172,7 @@ async def test_a_clip_that_takes_too_long_is_given_up() -> None:
     events: list[Event] = []
     async with started(events.append, request_timeout_s=0.001) as runtime:
         with pytest.raises(DeadlineExceeded):
-            await runtime.answer(clip("h264.mp4"), Query())
+            await answer(runtime, "h264.mp4", Query())
         assert runtime.admission.in_flight == 0
     assert [one.reason for one in events if isinstance(one, ClipFailed)] == ["timeout"]
 
@@ -188,6 +194,6 @@ async def test_a_failing_encoder_fails_its_clip_only_and_the_engine_lives_on() -
 
         encoders["motion"].encode = fail_once  # type: ignore[method-assign]
         with pytest.raises(RuntimeError, match="no memory"):
-            await runtime.answer(clip("h264.mp4"), Query())
+            await answer(runtime, "h264.mp4", Query())
         assert runtime.ready
-        assert (await runtime.answer(clip("real-golf.mp4"), Query())).predictions[0].label == "golf"
+        assert (await answer(runtime, "real-golf.mp4", Query())).predictions[0].label == "golf"

@@ -1,0 +1,145 @@
+"""What a decoder process and the service say to each other: a JSON object a line.
+
+Only data is read back, never code: a clip that takes a decoder over cannot reach the service through this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from service import errors
+from service.video.decode import Decoded, DecodeTask
+from service.video.probe import Probed
+from service.video.source import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeJob:
+    """Decode a clip. Its descriptor and its canvas' come with the line.
+
+    Attributes:
+        cpu_s: seconds of CPU after which the process ends, as a last resort.
+    """
+
+    task: DecodeTask
+    cpu_s: int
+    job: Literal["decode"] = "decode"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeJob:
+    """Read what a clip says of itself. Its descriptor comes with the line."""
+
+    limits: Limits
+    cpu_s: int
+    job: Literal["probe"] = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The process can take a job."""
+
+    said: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """A picture is on the canvas."""
+
+    kind: str
+    window: int
+    step: int
+    said: Literal["painted"] = "painted"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The job is done.
+
+    Attributes:
+        started_s, ended_s: by the clock of `time.perf_counter`, which all processes of a machine share.
+        cpu_s: seconds of CPU that it took.
+    """
+
+    result: Decoded | Probed
+    started_s: float
+    ended_s: float
+    cpu_s: float
+    said: Literal["done"] = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The clip is at fault, by one of the errors of `service.errors`.
+
+    Attributes:
+        error: the name of its class.
+        given: what it is made of.
+    """
+
+    error: str
+    given: dict[str, str | None]
+    said: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The job was stopped because nobody wants the rest."""
+
+    said: Literal["stopped"] = "stopped"
+
+
+Job = Annotated[DecodeJob | ProbeJob, Field(discriminator="job")]
+Said = Annotated[Ready | Painted | Done | Failed | Stopped, Field(discriminator="said")]
+
+_JOB: TypeAdapter[DecodeJob | ProbeJob] = TypeAdapter(Job)
+_SAID: TypeAdapter[Ready | Painted | Done | Failed | Stopped] = TypeAdapter(Said)
+
+
+def write_job(job: DecodeJob | ProbeJob) -> bytes:
+    """A job as a line."""
+    return _JOB.dump_json(job) + b"\n"
+
+
+def read_job(line: bytes) -> DecodeJob | ProbeJob:
+    """The job of a line.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    return _JOB.validate_json(line)
+
+
+def write_said(said: Ready | Painted | Done | Failed | Stopped) -> bytes:
+    """What is said, as a line."""
+    return _SAID.dump_json(said) + b"\n"
+
+
+def read_said(line: bytes) -> Ready | Painted | Done | Failed | Stopped:
+    """What a line says.
+
+    Raises:
+        ValidationError: nothing that is known.
+    """
+    return _SAID.validate_json(line)
+
+
+def failed(error: errors.ClipError) -> Failed:
+    """An error, to be raised again in the service."""
+    return Failed(type(error).__name__, dict(vars(error)))
+
+
+def raised(failure: Failed) -> errors.ClipError:
+    """The error of a failure.
+
+    Raises:
+        ValueError: no error of the clip has that name.
+    """
+    kind = getattr(errors, failure.error, None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.ClipError)):
+        raise ValueError(f"{failure.error!r} is no error of a clip")
+    error: errors.ClipError = kind(**failure.given)  # type: ignore[arg-type]  # each takes what it was made of
+    return error

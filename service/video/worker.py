@@ -1,0 +1,163 @@
+"""A decoder process: `python -m service.video.worker DESCRIPTOR LIMIT_MB`.
+
+It takes one job at a time from the socket behind the descriptor, says what it has painted, and ends when the socket is
+closed. FFmpeg reads what strangers send, so the process has no file to write to, little memory, and ends by itself
+when it has used its CPU time.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import cv2
+
+from service.errors import ClientGone, ClipError, UndecodableClip
+from service.video.canvas import Canvas
+from service.video.decode import Decoded, DecodeTask, MadePicture, decode
+from service.video.encoded import EncodedClip
+from service.video.probe import Probed, probe
+from service.video.source import NO_LIMITS, open_clip
+from service.video.wire import (
+    DecodeJob,
+    Done,
+    Failed,
+    Painted,
+    ProbeJob,
+    Ready,
+    Stopped,
+    failed,
+    read_job,
+    write_said,
+)
+
+_LINE = 1 << 20
+_DESCRIPTORS = 32
+# OpenCV's code for memory that it was refused.
+_NO_MEMORY = -4
+# A frame as FFmpeg has it and as OpenCV makes it, and the few that others refer to.
+_BYTES_A_PIXEL = 12
+
+
+class Worker:
+    """One decoder process, seen from inside.
+
+    Args:
+        connection: the socket to the service.
+        limit_mb: the memory that a clip may take beyond what the process takes by itself, in MB (10^6 bytes).
+    """
+
+    def __init__(self, connection: socket.socket, limit_mb: int) -> None:
+        self._connection = connection
+        self._limit_mb = limit_mb
+
+    def run(self) -> None:
+        """Takes jobs until the service goes."""
+        self._say(Ready())
+        while (taken := self._take()) is not None:
+            line, descriptors = taken
+            job = read_job(line)
+            with EncodedClip(descriptors[0]) as clip:
+                _allow_cpu(job.cpu_s)
+                self._say(self._do(job, clip, descriptors[1:]))
+
+    def _take(self) -> tuple[bytes, list[int]] | None:
+        line, descriptors = b"", list[int]()
+        while not line.endswith(b"\n"):
+            more, passed, _, _ = socket.recv_fds(self._connection, _LINE, 2)
+            if not more:
+                return None
+            line += more
+            descriptors += passed
+        return line, descriptors
+
+    def _say(self, said: Ready | Painted | Done | Failed | Stopped) -> None:
+        self._connection.sendall(write_said(said))
+
+    def _do(self, job: DecodeJob | ProbeJob, clip: EncodedClip, canvas: list[int]) -> Done | Failed | Stopped:
+        result: Decoded | Probed
+        started_s, before_s = time.perf_counter(), time.process_time()
+        try:
+            result = probe(clip, job.limits) if isinstance(job, ProbeJob) else self._decode(job.task, clip, canvas[0])
+        except ClientGone:
+            return Stopped()
+        except UndecodableClip as error:
+            return failed(self._bloated() if self._is_large(clip) else error)
+        except ClipError as error:
+            return failed(error)
+        except MemoryError:
+            return failed(self._bloated())
+        except cv2.error as error:
+            if error.code != _NO_MEMORY:
+                raise
+            return failed(self._bloated())
+        return Done(result, started_s, time.perf_counter(), time.process_time() - before_s)
+
+    def _decode(self, task: DecodeTask, clip: EncodedClip, descriptor: int) -> Decoded:
+        canvas = Canvas(task.plan, task.pictures, descriptor)
+
+        def checkpoint() -> None:
+            if canvas.stopped:
+                raise ClientGone("nobody waits for this clip any more")
+
+        def paint(made: MadePicture) -> None:
+            canvas.picture(made.kind, made.window, made.step)[:] = made.pixels
+            self._say(Painted(made.kind, made.window, made.step))
+
+        checkpoint()
+        return decode(clip, task, paint, checkpoint)
+
+    def _is_large(self, clip: EncodedClip) -> bool:
+        """Whether frames of this size leave no room; FFmpeg fails without saying that it wanted memory."""
+        try:
+            _, header = open_clip(clip, NO_LIMITS)
+        except ClipError:
+            return False
+        return header.width * header.height * _BYTES_A_PIXEL > self._limit_mb * 1_000_000
+
+    def _bloated(self) -> UndecodableClip:
+        return UndecodableClip(
+            f"decoding the clip takes more than {self._limit_mb} MB of memory, which is what a decoder may use",
+            "Scale the clip down before sending it, or raise KINEMA_DECODER_MEMORY_MB.",
+        )
+
+
+def _allow_cpu(seconds: int) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, hard))
+
+
+def _confine(limit_mb: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:  # not Linux, where the limit on address space means little
+        return
+    most = pages * resource.getpagesize() + limit_mb * 1_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+def main() -> None:
+    """Runs the process."""
+    descriptor, limit_mb, niceness = map(int, sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service ends this process
+    os.nice(niceness)
+    cv2.setNumThreads(1)
+    _confine(limit_mb)
+    try:
+        with socket.socket(fileno=descriptor) as connection:
+            Worker(connection, limit_mb).run()
+    except (BrokenPipeError, ConnectionResetError):
+        sys.exit(0)  # the service has gone
+
+
+if __name__ == "__main__":
+    main()
