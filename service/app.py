@@ -72,7 +72,14 @@ def build(settings: Settings) -> FastAPI:
     )
     app.state.runtime = runtime
     app.state.context = Context(
-        runtime, metrics, Bounds(settings.max_upload_bytes, settings.upload_stall_s, settings.upload_timeout_s)
+        runtime,
+        metrics,
+        Bounds(
+            max_bytes=settings.max_upload_bytes,
+            memory_bytes=int(settings.upload_memory_mb * 1_000_000),
+            stall_s=settings.upload_stall_s,
+            timeout_s=settings.upload_timeout_s,
+        ),
     )
     problems.install(app)
     for part in (predict, models, health):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 
-from service.errors import ClientGone
-from service.http.context import Wired
+from service.errors import ClientGone, DeadlineExceeded
+from service.http.context import Context, Wired
 from service.http.problems import responses
 from service.http.schemas import PredictQuery, PredictResponse
 from service.http.upload import FIELD, read_clip
+from service.video.encoded import EncodedClip
 
 _T = TypeVar("_T")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -34,6 +36,7 @@ _BODY = {
         },
     }
 }
+_TIMEOUT = "Seconds that you wait for the answer, the upload included; work that would take longer is not begun: 504."
 
 router = APIRouter(tags=["predict"])
 
@@ -44,17 +47,34 @@ router = APIRouter(tags=["predict"])
     openapi_extra=_BODY,
     responses=responses(400, 408, 413, 415, 422, 429, 503, 504),
 )
-async def predict(request: Request, wired: Wired, query: Annotated[PredictQuery, Query()]) -> PredictResponse:
+async def predict(
+    request: Request,
+    wired: Wired,
+    query: Annotated[PredictQuery, Query()],
+    x_request_timeout: Annotated[float | None, Header(gt=0, allow_inf_nan=False, description=_TIMEOUT)] = None,
+) -> PredictResponse:
     """Looks at a clip and says what is being done in it, how sure that is, and which moments the answer rests on.
 
     Which moments are looked at is the model's own plan. Spans are in seconds and exclude their end.
     """
     started_s = time.perf_counter()
-    with wired.runtime.admit() as pipeline:
-        clip = await read_clip(request, wired.bounds)
-        receive_s = time.perf_counter() - started_s
-        answer = await _unless_gone(request, pipeline.answer(clip, query.query()))
-        return PredictResponse.of(answer, pipeline.bundle.card, receive_s)
+    allowed_s = math.inf if x_request_timeout is None else x_request_timeout
+    with wired.runtime.admit() as visit:
+        with await _received(request, wired, allowed_s) as clip:
+            receive_s = time.perf_counter() - started_s
+            answer = await _unless_gone(request, visit.answer(clip, query.query(), allowed_s - receive_s))
+        return PredictResponse.of(answer, visit.card, receive_s)
+
+
+async def _received(request: Request, wired: Context, allowed_s: float) -> EncodedClip:
+    try:
+        async with asyncio.timeout(None if allowed_s == math.inf else allowed_s):
+            return await read_clip(request, wired.bounds)
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"the {allowed_s:g} s that the request allows passed during the upload",
+            "Allow more time, or send a smaller clip.",
+        ) from error
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, _T]) -> _T:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from email.message import Message
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, cast
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -13,6 +16,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from service.errors import ClientGone, LimitExceeded, MalformedRequest, UnsupportedMedia, UploadStalled
+from service.video.encoded import EncodedClip
 
 FIELD = "file"
 _HOW = 'Send it as `curl -F file=@clip.mp4 URL` or as `curl -H "Content-Type: video/mp4" --data-binary @clip.mp4 URL`.'
@@ -24,11 +28,13 @@ class Bounds:
 
     Attributes:
         max_bytes: of the clip.
+        memory_bytes: so much of a clip is kept in memory; a larger one goes to a file without a name.
         stall_s: seconds without a byte.
         timeout_s: seconds for all of it.
     """
 
     max_bytes: int
+    memory_bytes: int
     stall_s: float
     timeout_s: float
 
@@ -37,8 +43,8 @@ class Bounds:
 _MULTIPART_OVERHEAD = 64 * 1024
 
 
-async def read_clip(request: Request, bounds: Bounds) -> bytes:
-    """Reads the clip from the multipart field `file` or from the raw body, in memory only.
+async def read_clip(request: Request, bounds: Bounds) -> EncodedClip:
+    """Reads the clip from the multipart field `file` or from the raw body. Who calls closes it.
 
     Raises:
         MalformedRequest: no clip, an empty one, a field that is not known, a broken multipart body.
@@ -55,7 +61,7 @@ async def read_clip(request: Request, bounds: Bounds) -> bytes:
             if kind == "multipart/form-data":
                 clip = await _from_form(request, bounds)
             elif kind.startswith("video/") or kind in {"application/octet-stream", "image/gif"}:
-                clip = b"".join([chunk async for chunk in _chunks(request, bounds, bounds.max_bytes)])
+                clip = await _from_body(request, bounds)
             else:
                 raise UnsupportedMedia(f"a body of type {kind} carries no clip", _HOW, kind)
     except TimeoutError as error:
@@ -64,8 +70,6 @@ async def read_clip(request: Request, bounds: Bounds) -> bytes:
         ) from error
     except ClientDisconnect as error:
         raise ClientGone("the client hung up during the upload") from error
-    if not clip:
-        raise MalformedRequest("the clip is empty: 0 bytes", _HOW)
     return clip
 
 
@@ -93,18 +97,32 @@ async def _chunks(request: Request, bounds: Bounds, max_bytes: int) -> AsyncGene
         yield chunk
 
 
-class _MemoryParser(MultiPartParser):
-    """Starlette's parser, told never to write to disk: the bytes are bounded already."""
+async def _from_body(request: Request, bounds: Bounds) -> EncodedClip:
+    with SpooledTemporaryFile(max_size=bounds.memory_bytes) as file:
+        upload = UploadFile(cast("BinaryIO", file), size=0)
+        async for chunk in _chunks(request, bounds, bounds.max_bytes):
+            await upload.write(chunk)
+        await upload.seek(0)
+        return await _encoded(upload, bounds)
 
-    def __init__(self, request: Request, bounds: Bounds) -> None:
-        limit = bounds.max_bytes + _MULTIPART_OVERHEAD
-        super().__init__(request.headers, _chunks(request, bounds, limit), max_files=1, max_fields=8)
-        self.spool_max_size = limit + 1
+
+async def _encoded(upload: UploadFile, bounds: Bounds) -> EncodedClip:
+    if not upload.size:
+        raise MalformedRequest("the clip is empty: 0 bytes", _HOW)
+    if upload.size > bounds.max_bytes:
+        raise _too_large(bounds, f"the clip has {upload.size} bytes")
+    if upload.size <= bounds.memory_bytes:
+        return EncodedClip.of(await upload.read())
+    upload.file.flush()
+    return EncodedClip(os.dup(upload.file.fileno()))
 
 
-async def _from_form(request: Request, bounds: Bounds) -> bytes:
+async def _from_form(request: Request, bounds: Bounds) -> EncodedClip:
+    limit = bounds.max_bytes + _MULTIPART_OVERHEAD
+    parser = MultiPartParser(request.headers, _chunks(request, bounds, limit), max_files=1, max_fields=8)
+    parser.spool_max_size = bounds.memory_bytes
     try:
-        form = await _MemoryParser(request, bounds).parse()
+        form = await parser.parse()
     except MultiPartException as error:
         raise MalformedRequest(f"the multipart body cannot be read: {error.message}", _HOW) from error
     except KeyError as error:  # starlette looks for a boundary that the content type does not give
@@ -118,12 +136,9 @@ async def _from_form(request: Request, bounds: Bounds) -> bytes:
             raise MalformedRequest(f"the multipart body has no field {FIELD!r}", _HOW)
         if not isinstance(upload, UploadFile):
             raise MalformedRequest(f"the field {FIELD!r} is text, not a file: it has no filename", _HOW)
-        clip = await upload.read()
+        return await _encoded(upload, bounds)
     finally:
         await form.close()
-    if len(clip) > bounds.max_bytes:
-        raise _too_large(bounds, f"the clip has {len(clip)} bytes")
-    return clip
 
 
 def _too_large(bounds: Bounds, what: str) -> LimitExceeded:

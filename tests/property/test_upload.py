@@ -11,7 +11,7 @@ from service.errors import KinemaError, LimitExceeded, MalformedRequest
 from service.http.upload import _MULTIPART_OVERHEAD, Bounds, read_clip
 
 LIMIT = 1000
-BOUNDS = Bounds(max_bytes=LIMIT, stall_s=5, timeout_s=5)
+BOUNDS = Bounds(max_bytes=LIMIT, memory_bytes=LIMIT // 2, stall_s=5, timeout_s=5)
 
 
 class Sender:
@@ -34,7 +34,8 @@ def read(pieces: list[bytes], content_type: str, declared: int | None) -> tuple[
     sender = Sender(pieces)
     request = Request({"type": "http", "method": "POST", "headers": headers}, sender.receive)
     try:
-        return asyncio.run(read_clip(request, BOUNDS)), sender
+        with asyncio.run(read_clip(request, BOUNDS)) as clip:
+            return clip.open().read(), sender
     except KinemaError as error:
         return error, sender
 
