@@ -6,12 +6,15 @@ to the device's best batch. So a long clip cannot starve a short one, and a sing
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from collections.abc import Sequence as Items
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +24,9 @@ from service.inference.card import Evidence
 from service.inference.sequence import Sequence
 from service.inference.session import Encoder
 from service.video.decode import MadePicture
+
+# How far encoding stands back behind decoding.
+_NICENESS = 5
 
 
 class Order:
@@ -175,6 +181,7 @@ class Batcher:
             thread.join()
 
     def _slot(self) -> None:
+        _stand_back()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopping or self._queue.orders)
@@ -227,6 +234,13 @@ class Batcher:
         if order in self._queue.orders:
             self._queue.orders.remove(order)
         return dropped
+
+
+def _stand_back() -> None:
+    """Lets decoders go first: what they have not made yet cannot be encoded."""
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _stopped() -> EngineDead:

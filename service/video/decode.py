@@ -196,12 +196,12 @@ class _Window:
         self._makers: list[tuple[PictureSpec, PictureMaker]] = [(spec, maker(spec)) for spec in task.pictures]
 
     def see(self, frame: Frame, moment: Moment) -> Iterator[MadePicture]:
-        seen, box = self._view.of(frame)
+        sight = self._view.of(frame)
         for spec, pictures in self._makers:
             if moment.step >= 0 and moment.step % spec.cadence == 0:
-                yield MadePicture(spec.name, moment.window, moment.step, pictures.make(seen, box))
+                yield MadePicture(spec.name, moment.window, moment.step, pictures.make(sight))
             else:
-                pictures.look(seen, box)
+                pictures.look(sight)
 
 
 class _Look:

@@ -66,19 +66,39 @@ class View:
     x: float = 0.5
     mirrored: bool = False
 
-    def of(self, frame: Frame) -> tuple[Frame, Box]:
-        """The frame to look at and the part of it."""
+    def of(self, frame: Frame) -> Sight:
+        """What is seen of a frame."""
         box = Box.middle(*frame.shape[:2])
         rows, columns = box.bottom - box.top, box.right - box.left
         kept_rows, kept_columns = max(1, round(rows * self.height)), max(1, round(columns * self.width))
         top = box.top + round((rows - kept_rows) * self.y)
         left = box.left + round((columns - kept_columns) * self.x)
         part = Box(top, top + kept_rows, left, left + kept_columns)
-        return (np.ascontiguousarray(frame[:, ::-1]) if self.mirrored else frame), part
+        return Sight(np.ascontiguousarray(frame[:, ::-1]) if self.mirrored else frame, part)
 
 
 SERVED = View()
 """The view that serving has of every clip."""
+
+
+class Sight:
+    """The part of a frame that is looked at, squeezed once for all the pictures that are made of it.
+
+    Attributes:
+        frame: the frame, mirrored if the view is.
+        box: the part of it.
+    """
+
+    def __init__(self, frame: Frame, box: Box) -> None:
+        self.frame = frame
+        self.box = box
+        self._squeezed: dict[int, Frame] = {}
+
+    def squeezed(self, size: int) -> Frame:
+        """The part as a square of `size` pixels, BGR still."""
+        if size not in self._squeezed:
+            self._squeezed[size] = resize(self.frame, self.box, size)
+        return self._squeezed[size]
 
 
 def resize(frame: Frame, box: Box, size: int) -> Frame:
@@ -93,15 +113,15 @@ def resize(frame: Frame, box: Box, size: int) -> Frame:
 class PictureMaker(Protocol):
     """Makes the pictures of one kind of evidence from the frames of one window, in order of time."""
 
-    def make(self, frame: Frame, box: Box) -> Picture:
-        """The picture of this frame.
+    def make(self, sight: Sight) -> Picture:
+        """The picture of what is seen.
 
         Raises:
             ValueError: the picture shows a change, and no frame came before.
         """
 
-    def look(self, frame: Frame, box: Box) -> None:
-        """Takes note of a frame of which no picture is wanted."""
+    def look(self, sight: Sight) -> None:
+        """Takes note of something of which no picture is wanted."""
 
 
 class RgbMaker:
@@ -110,10 +130,10 @@ class RgbMaker:
     def __init__(self, size: int) -> None:
         self._size = size
 
-    def make(self, frame: Frame, box: Box) -> Picture:
-        return np.asarray(cv2.cvtColor(resize(frame, box, self._size), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    def make(self, sight: Sight) -> Picture:
+        return np.asarray(cv2.cvtColor(sight.squeezed(self._size), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
-    def look(self, frame: Frame, box: Box) -> None:
+    def look(self, sight: Sight) -> None:
         """A frame's picture depends on no other frame."""
 
 
@@ -130,23 +150,29 @@ class FlowMaker:
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[flow.preset])
         self._before: Frame | None = None
 
-    def _grey(self, frame: Frame, box: Box) -> Frame:
-        return np.asarray(cv2.cvtColor(resize(frame, box, self._flow.size), cv2.COLOR_BGR2GRAY), dtype=np.uint8)
+    def _grey(self, sight: Sight) -> Frame:
+        return np.asarray(cv2.cvtColor(sight.squeezed(self._flow.size), cv2.COLOR_BGR2GRAY), dtype=np.uint8)
 
-    def make(self, frame: Frame, box: Box) -> Picture:
-        before, self._before = self._before, self._grey(frame, box)
+    def make(self, sight: Sight) -> Picture:
+        before, self._before = self._before, self._grey(sight)
         if before is None:
             raise ValueError("flow is measured between two frames, and this is the first")
         displacement = self._dis.calc(before, self._before, None)  # type: ignore[call-overload]  # float32 [H, W, 2]
-        picture = np.empty((*displacement.shape[:2], 3), dtype=np.float32)
-        picture[..., :2] = displacement * self._flow.scale + 128
-        picture[..., 2] = np.hypot(displacement[..., 0], displacement[..., 1]) * self._flow.magnitude_scale
-        levels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        u, v = cv2.split(displacement)
+        # OpenCV rounds and clips to 0-255 on its way to eight bits.
+        bands = cv2.merge(
+            [
+                cv2.addWeighted(u, self._flow.scale, u, 0, 128, dtype=cv2.CV_8U),
+                cv2.addWeighted(v, self._flow.scale, v, 0, 128, dtype=cv2.CV_8U),
+                cv2.convertScaleAbs(cv2.magnitude(u, v), alpha=self._flow.magnitude_scale),
+            ]
+        )
+        levels = np.asarray(bands, dtype=np.uint8)
         whole = Box(0, levels.shape[0], 0, levels.shape[1])
         return levels if levels.shape[0] == self._size else resize(levels, whole, self._size)
 
-    def look(self, frame: Frame, box: Box) -> None:
-        self._before = self._grey(frame, box)
+    def look(self, sight: Sight) -> None:
+        self._before = self._grey(sight)
 
 
 def maker(spec: PictureSpec) -> PictureMaker:

@@ -31,9 +31,10 @@ def test_the_middle_is_inside_the_frame_centred_and_of_a_shape_that_models_know(
 
 @given(views, st.integers(1, 300), st.integers(1, 300))
 def test_a_view_stays_inside_the_part_that_serving_sees(view: View, height: int, width: int) -> None:
-    seen, part = view.of(frame(height, width))
+    sight = view.of(frame(height, width))
+    part = sight.box
     served = Box.middle(height, width)
-    assert seen.shape == (height, width, 3)
+    assert sight.frame.shape == (height, width, 3)
     assert served.top <= part.top < part.bottom <= served.bottom
     assert served.left <= part.left < part.right <= served.right
 

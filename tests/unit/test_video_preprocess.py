@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from service.video.preprocess import SERVED, Box, FlowMaker, Frame, Picture, RgbMaker, View, maker, resize
+from service.video.preprocess import SERVED, Box, FlowMaker, Frame, Picture, RgbMaker, Sight, View, maker, resize
 from service.video.spec import Flow, PictureSpec
 
 FLOW = Flow(size=128, preset="fast", scale=10, magnitude_scale=16)
@@ -26,8 +26,8 @@ def shifted(right: int, down: int) -> Frame:
 
 def flow_picture(right: int, down: int, size: int = SIDE, view: View = SERVED, flow: Flow = FLOW) -> Picture:
     pictures = FlowMaker(size, flow)
-    pictures.look(*view.of(shifted(0, 0)))
-    return pictures.make(*view.of(shifted(right, down)))
+    pictures.look(view.of(shifted(0, 0)))
+    return pictures.make(view.of(shifted(right, down)))
 
 
 def levels(picture: Picture, margin: int = 16) -> list[float]:
@@ -55,9 +55,9 @@ def test_serving_sees_the_middle(height: int, width: int, box: Box) -> None:
 
 def test_the_served_view_is_the_middle_and_not_mirrored() -> None:
     frame = texture()[:90, :160]
-    seen, box = SERVED.of(frame)
-    assert seen is frame
-    assert box == Box.middle(90, 160)
+    sight = SERVED.of(frame)
+    assert sight.frame is frame
+    assert sight.box == Box.middle(90, 160)
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,12 @@ def test_the_served_view_is_the_middle_and_not_mirrored() -> None:
     ],
 )
 def test_a_view_lies_in_the_part_that_serving_sees(view: View, box: Box) -> None:
-    assert view.of(texture()[:90, :160])[1] == box
+    assert view.of(texture()[:90, :160]).box == box
 
 
 def test_a_mirrored_view_swaps_left_and_right() -> None:
     frame = shifted(0, 0)
-    seen, _ = View(mirrored=True).of(frame)
-    np.testing.assert_array_equal(seen, frame[:, ::-1])
+    np.testing.assert_array_equal(View(mirrored=True).of(frame).frame, frame[:, ::-1])
 
 
 def test_a_part_of_the_right_size_is_not_touched() -> None:
@@ -98,15 +97,15 @@ def test_a_small_frame_is_enlarged() -> None:
 def test_pictures_are_rgb_where_frames_are_bgr() -> None:
     frame = np.zeros((8, 8, 3), dtype=np.uint8)
     frame[:] = (1, 2, 3)
-    picture = RgbMaker(8).make(frame, Box(0, 8, 0, 8))
+    picture = RgbMaker(8).make(Sight(frame, Box(0, 8, 0, 8)))
     assert picture.tolist() == [[[3, 2, 1]] * 8] * 8
     assert picture.dtype == np.uint8
 
 
 def test_a_frame_that_is_looked_at_leaves_no_trace_in_the_next_rgb_picture() -> None:
     fresh, used = RgbMaker(SIDE), RgbMaker(SIDE)
-    used.look(shifted(5, 5), WHOLE)
-    np.testing.assert_array_equal(used.make(shifted(0, 0), WHOLE), fresh.make(shifted(0, 0), WHOLE))
+    used.look(Sight(shifted(5, 5), WHOLE))
+    np.testing.assert_array_equal(used.make(Sight(shifted(0, 0), WHOLE)), fresh.make(Sight(shifted(0, 0), WHOLE)))
 
 
 # DIS finds the displacement of a smooth texture to a fifth of a pixel in the mean: 2 grey levels of u and v at 10 a
@@ -153,16 +152,16 @@ def test_flow_is_measured_at_its_own_size_and_shown_at_the_encoders() -> None:
 
 def test_flow_is_measured_from_the_frame_before_whether_pictured_or_not() -> None:
     pictures = FlowMaker(SIDE, FLOW)
-    pictures.look(shifted(0, 0), WHOLE)
-    first = pictures.make(shifted(3, 0), WHOLE)
-    second = pictures.make(shifted(3, 2), WHOLE)
+    pictures.look(Sight(shifted(0, 0), WHOLE))
+    first = pictures.make(Sight(shifted(3, 0), WHOLE))
+    second = pictures.make(Sight(shifted(3, 2), WHOLE))
     assert levels(first)[:2] == pytest.approx([158, 128], abs=UV_TOLERANCE)
     assert levels(second)[:2] == pytest.approx([128, 148], abs=UV_TOLERANCE)
 
 
 def test_flow_needs_a_frame_before() -> None:
     with pytest.raises(ValueError, match="between two frames"):
-        FlowMaker(SIDE, FLOW).make(shifted(0, 0), WHOLE)
+        FlowMaker(SIDE, FLOW).make(Sight(shifted(0, 0), WHOLE))
 
 
 def test_a_spec_chooses_its_maker() -> None:
