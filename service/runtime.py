@@ -198,7 +198,8 @@ class Runtime:
             raise
 
     def _working(self) -> Pipeline:
-        lacking = {name: check for name, check in self.checks.items() if not check.ok}
+        # Without decoders a clip waits: others are being started, and nothing is lost.
+        lacking = {name: check for name, check in self.checks.items() if not check.ok and name != "decoders"}
         faults = "; ".join(f"{name}: {check.detail}" for name, check in lacking.items() if check is not _WAITING)
         if faults:
             raise EngineDead(f"the engine cannot answer: {faults}", "Ask another instance; this one needs a restart.")

@@ -86,6 +86,25 @@ class _Queue:
         return jobs
 
 
+class _Slot:
+    """A place where one batch runs at a time, and the thread that it runs in."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.thread: threading.Thread | None = None
+        self.since_s: float | None = None
+        """When its batch began, by `time.monotonic`; None while it waits."""
+
+    def alive(self, stuck_s: float) -> bool:
+        since_s = self.since_s
+        stuck = since_s is not None and time.monotonic() - since_s > stuck_s
+        return self.thread is not None and self.thread.is_alive() and not stuck
+
+    def join(self) -> None:
+        if self.thread is not None:
+            self.thread.join()
+
+
 class Batcher:
     """The queue and the slots that work it off.
 
@@ -94,6 +113,7 @@ class Batcher:
         evidence: the kinds, as the card has them.
         slots: batches that run at the same time, each in a thread of its own.
         max_batch: pictures in a batch.
+        stuck_s: a batch that takes longer is a sign that the device hangs.
         observe: told of every batch.
     """
 
@@ -104,6 +124,7 @@ class Batcher:
         *,
         slots: int,
         max_batch: int,
+        stuck_s: float = 30.0,
         observe: Observe = ignore,
     ) -> None:
         self._encoders = encoders
@@ -113,14 +134,20 @@ class Batcher:
         self._queue = _Queue(deque())
         self._changed = threading.Condition()
         self._stopping = False
-        self._threads = [threading.Thread(target=self._slot, name=f"slot-{n}", daemon=True) for n in range(slots)]
-        for thread in self._threads:
-            thread.start()
+        self._stuck_s = stuck_s
+        self._slots = [_Slot(number) for number in range(slots)]
+        for slot in self._slots:
+            self._start(slot)
+
+    def _start(self, slot: _Slot) -> None:
+        slot.since_s = None
+        slot.thread = threading.Thread(target=self._serve, args=(slot,), name=f"slot-{slot.number}", daemon=True)
+        slot.thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether every slot works."""
-        return not self._stopping and all(thread.is_alive() for thread in self._threads)
+        """Whether every slot works, and none has been at the same batch for too long."""
+        return not self._stopping and all(slot.alive(self._stuck_s) for slot in self._slots)
 
     @property
     def depth(self) -> int:
@@ -177,30 +204,46 @@ class Batcher:
             self._changed.notify_all()
         for order in unserved:
             order.done.set_exception(_stopped())
-        for thread in self._threads:
-            thread.join()
+        for slot in self._slots:
+            slot.join()
 
-    def _slot(self) -> None:
+    def _serve(self, slot: _Slot) -> None:
         _stand_back()
+        try:
+            self._work_off(slot)
+        finally:
+            if not self._stopping:  # whatever ended this thread, others wait for the slot
+                self._start(slot)
+
+    def _work_off(self, slot: _Slot) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopping or self._queue.orders)
                 if self._stopping:
                     return
                 jobs = self._queue.take(self._max_batch)
+            slot.since_s = time.monotonic()
             self._run(jobs)
+            slot.since_s = None
+            del jobs  # while the slot waits, nothing of its last batch is kept
 
     def _run(self, jobs: list[_Job]) -> None:
         kind = jobs[0].picture.kind
         started_s = time.perf_counter()
-        failure: Exception | None = None
+        failure: Exception | None = _stopped()  # unless it ends otherwise
         try:
             features = self._encoders[kind].encode([job.picture.pixels for job in jobs])
             for job, row in zip(jobs, features, strict=True):
                 job.order.sequence.put(kind, job.picture.window, job.picture.step, row)
+            failure = None
         except Exception as error:  # noqa: BLE001 - whatever a batch raises concerns its own clips, never the slot
             failure = error
-        ended_s = time.perf_counter()
+        finally:
+            self._settle(jobs, failure, time.perf_counter())
+        self._observe(BatchEncoded(kind, len(jobs), time.perf_counter() - started_s))
+
+    def _settle(self, jobs: list[_Job], failure: Exception | None, ended_s: float) -> None:
+        """Tells the orders of a batch how it ended."""
         complete: list[Order] = []
         failed: list[Order] = []
         with self._changed:
@@ -217,7 +260,6 @@ class Batcher:
             order.done.set_result(None)
         for order in failed:
             order.done.set_exception(failure)
-        self._observe(BatchEncoded(kind, len(jobs), ended_s - started_s))
 
     def _settles(self, order: Order) -> bool:
         """Whether this is the moment at which an order has all its features; true once."""

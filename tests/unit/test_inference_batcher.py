@@ -1,6 +1,7 @@
 """The queue of pictures: fair, without a timer, and each clip's trouble its own."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -207,6 +208,41 @@ def test_a_batch_that_fails_fails_the_clips_in_it_and_no_other() -> None:
                 failed.done.result(PATIENCE_S)
         assert steps_of(after) == [31]
         assert [12] not in it.encoder.batches, "what a failed clip still had waiting is not encoded"
+        assert it.batcher.alive
+
+
+def test_a_slot_whose_thread_dies_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dying(Exception):
+        pass
+
+    ends: list[type[BaseException]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda end: ends.append(end.exc_type))
+
+    def die(event: Event) -> None:
+        if died.acquire(blocking=False):
+            raise Dying
+
+    died = threading.Semaphore(1)
+    with bench(observe=die) as it:
+        it.encoder.gate.set()
+        mortal = it.batcher._slots[0].thread
+        assert mortal is not None
+        assert steps_of(it.order(1)) == [1], "its features were there before"
+        mortal.join(PATIENCE_S)
+        assert steps_of(it.order(2)) == [2], "another thread has taken over"
+        assert it.batcher.alive
+    assert ends == [Dying]
+
+
+def test_a_device_that_hangs_is_no_living_engine_until_it_goes_on() -> None:
+    with bench(stuck_s=0.05) as it:
+        it.busy()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while it.batcher.alive:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        it.encoder.gate.set()
+        assert steps_of(it.order(3)) == [3]
         assert it.batcher.alive
 
 

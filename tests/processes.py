@@ -1,0 +1,55 @@
+"""What a process and its descendants hold, read from Linux' /proc."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def children(pid: int) -> Iterator[int]:
+    """The living descendants of a process."""
+    for file in _PROC.glob(f"{pid}/task/*/children"):
+        for word in file.read_text().split():
+            yield int(word)
+            yield from children(int(word))
+
+
+def decoders(pid: int) -> list[int]:
+    """The decoder processes of a server."""
+    return sorted(child for child in children(pid) if b"service.video.worker" in _command(child))
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def cpu_ticks(pid: int) -> int:
+    """CPU time that a process has used, in ticks; 0 of one that has gone."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
+def descriptors(pid: int) -> int:
+    """Open file descriptors of a process."""
+    return sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
+
+
+def canvases(pid: int) -> int:
+    """Pieces of anonymous shared memory that a process has mapped."""
+    return (_PROC / str(pid) / "maps").read_text().count("memfd:kinema")
+
+
+def memory_mb(pid: int) -> float:
+    """Memory of a process and its descendants in MB; what they share counts once."""
+    total = 0
+    for one in (pid, *children(pid)):
+        for line in (_PROC / str(one) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total / 1e6
