@@ -88,9 +88,14 @@ def _object(report: Report) -> dict[str, Any]:
         "target": {"p95_ms": report.goal.p95_s * 1e3, "errors_percent": report.goal.errors * 100},
         "arrivals": report.pace.arrivals,
         "connections": report.pace.connections,
-        "alone_p50_ms": report.alone_ms,
+        "alone_p50_ms": _rounded(report.alone_ms),
         "steps": [_step(report, step) for step in report.steps],
-        "carried": None if carried is None else _step(report, carried),
+        "carried": carried
+        and {
+            "rate": round(carried.rate, 3),
+            "answered_per_s": round(carried.answered_per_s, 3),
+            "p95_ms": _rounded(carried.latency_ms(95)),
+        },
         "verdict": report.verdict,
         "notes": report.notes,
         "interrupted": report.interrupted,
@@ -98,21 +103,24 @@ def _object(report: Report) -> dict[str, Any]:
 
 
 def _step(report: Report, step: Step) -> dict[str, Any]:
-    fault = report.goal.fault(step)
     return {
-        "rate": step.rate,
-        "seconds": step.seconds,
+        "rate": round(step.rate, 3),
+        "seconds": round(step.seconds, 3),
         "sent": step.sent,
         "answered": step.answered,
         "refused": step.refused,
         "failed": step.failed,
         "outcomes": dict(step.outcomes),
-        "answered_per_s": step.answered_per_s,
-        "p50_ms": step.latency_ms(50),
-        "p95_ms": step.latency_ms(95),
-        "p99_ms": step.latency_ms(99),
-        "send_lag_p95_ms": step.lag_s * 1e3,
+        "answered_per_s": round(step.answered_per_s, 3),
+        "p50_ms": _rounded(step.latency_ms(50)),
+        "p95_ms": _rounded(step.latency_ms(95)),
+        "p99_ms": _rounded(step.latency_ms(99)),
+        "send_lag_p95_ms": _rounded(step.lag_s * 1e3),
         "waited": step.waited,
         "cut_short": step.cut_short,
-        "fault": fault,
+        "fault": report.goal.fault(step),
     }
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)
