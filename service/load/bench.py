@@ -20,11 +20,19 @@ FOUND, NOT_FOUND, INTERRUPTED = 0, 1, 130
 
 # The search begins where about half the time of one worker would be taken.
 _FIRST_LOAD = 0.5
-# After a rate that was too high, how long a lone unit is tried again until it is answered.
-_CALM_S, _CALM_TRY_S = 15.0, 0.2
+# After a rate that was too high, how often a lone unit is tried again until it is answered.
+_CALM_TRY_S = 0.2
 
 
-def bench(url: str, paths: Sequence[Path], goal: Goal, pace: Pace, rate: float | None, as_json: bool) -> int:
+def bench(
+    url: str,
+    paths: Sequence[Path],
+    goal: Goal,
+    pace: Pace,
+    rate: float | None = None,
+    as_json: bool = False,
+    calm_s: float = 15.0,
+) -> int:
     """Finds the highest rate that a server carries, or measures one rate, and tells it on standard output.
 
     Args:
@@ -34,6 +42,7 @@ def bench(url: str, paths: Sequence[Path], goal: Goal, pace: Pace, rate: float |
         pace: how each step is made.
         rate: clips a second; None searches.
         as_json: one JSON object instead of a table.
+        calm_s: seconds within which the server has to answer a lone clip again after a rate that was too high.
 
     Returns:
         The exit code: 0 where a rate was carried, 1 where none was, 130 after Ctrl-C.
@@ -50,7 +59,7 @@ def bench(url: str, paths: Sequence[Path], goal: Goal, pace: Pace, rate: float |
     clips = [Clip.read(path) for path in paths]
     report = Report(url, PostClips.noun, [str(path) for path in paths], goal, pace)
     try:
-        asyncio.run(_bench(clips, rate, report))
+        asyncio.run(_bench(clips, rate, report, calm_s))
     except KeyboardInterrupt:
         report.interrupted = True
     except MeasurementError:
@@ -61,14 +70,14 @@ def bench(url: str, paths: Sequence[Path], goal: Goal, pace: Pace, rate: float |
     return INTERRUPTED if report.interrupted else NOT_FOUND if report.carried is None else FOUND
 
 
-async def _bench(clips: Sequence[Clip], rate: float | None, report: Report) -> None:
+async def _bench(clips: Sequence[Clip], rate: float | None, report: Report, calm_s: float) -> None:
     async with Server(report.url, report.pace.connections) as server:
         await server.check_ready()
         work = PostClips(server, clips)
         with Bar() as bar:
             bar.begin("without load", None)
             report.alone_s = await work.alone()
-            steps = _Steps(work, report, bar)
+            steps = _Steps(work, report, bar, calm_s)
             if rate is not None:
                 await steps.make(rate, None)
             elif not report.too_slow_alone:
@@ -79,10 +88,11 @@ async def _bench(clips: Sequence[Clip], rate: float | None, report: Report) -> N
 class _Steps:
     """Makes steps and reports them."""
 
-    def __init__(self, work: Work, report: Report, bar: Bar) -> None:
+    def __init__(self, work: Work, report: Report, bar: Bar, calm_s: float) -> None:
         self._work = work
         self._report = report
         self._bar = bar
+        self._calm_s = calm_s
 
     async def carries(self, rate: float) -> bool:
         """Makes a step that ends as soon as the goal is missed for sure, and says whether it was reached."""
@@ -105,7 +115,7 @@ class _Steps:
         Raises:
             MeasurementError: none is, for a long time.
         """
-        until_s = time.perf_counter() + _CALM_S
+        until_s = time.perf_counter() + self._calm_s
         while (outcome := await self._work.do()) != ANSWERED:
             if time.perf_counter() > until_s:
                 raise MeasurementError(f"{self._report.url} answers nothing any more after that load: {outcome}")
