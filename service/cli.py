@@ -18,6 +18,10 @@ from service.batch import Form, predict_all
 from service.errors import KinemaError
 from service.inference.bundle import Bundle
 from service.inference.session import Device
+from service.load.arrivals import Arrivals
+from service.load.bench import bench as measure
+from service.load.offer import Pace
+from service.load.step import Goal
 from service.server import Server
 from service.settings import Settings
 
@@ -93,6 +97,23 @@ def predict(
     settings = _settings(model=model)
     if not predict_all(clips, settings.options(), form, top_k, min_score):
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
+    url: Annotated[str, typer.Argument(help="The server, like http://localhost:8000.", show_default=False)],
+    clips: Annotated[list[Path], typer.Argument(help="The clips, posted in turn.", show_default=False)],
+    p95: Annotated[float, typer.Option(min=1, help="95 % of answers come within so many milliseconds.")] = 1000.0,
+    errors: Annotated[float, typer.Option(min=0, max=100, help="Percent that may be refused or fail.")] = 1.0,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Measure these clips/s; default: search.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each rate is measured.")] = 10.0,
+    arrivals: Annotated[Arrivals, typer.Option(help="How clips are spread over time.")] = Arrivals.FIXED,
+    connections: Annotated[int, typer.Option(min=1, help="To the server, at most.")] = 256,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Find the most clips/s that a running server carries. The exit code is 1 if it carries none, or not --rate."""
+    goal = Goal(p95 / 1e3, errors / 100)
+    raise typer.Exit(measure(url, clips, goal, Pace.of(arrivals, seconds, goal, connections), rate, as_json))
 
 
 @app.command()

@@ -16,8 +16,9 @@
     │   └── EngineDead            the engine has died or the golden clip disagreed
     ├── DeadlineExceeded          the time allowed has passed
     ├── ClientGone                the client hung up; nobody reads the answer
-    └── BundleError               a bundle that cannot be served
-        └── BundleMismatch        its card and its files contradict each other
+    ├── BundleError               a bundle that cannot be served
+    │   └── BundleMismatch        its card and its files contradict each other
+    └── MeasurementError          a server that cannot be measured
 
 An error says in words what happened (`detail`) and what the caller can do about it (`advice`). How each becomes an
 HTTP status is `service.http.problems`' business alone.
@@ -128,3 +129,7 @@ class BundleError(KinemaError):
 
 class BundleMismatch(BundleError):
     """The card and the files of a bundle contradict each other; the detail names both sides."""
+
+
+class MeasurementError(KinemaError):
+    """A server that cannot be measured: it is not there, is not ready, or does not answer a lone clip."""

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "scripts/check": ".ci/run",
     "scripts/bench": "tests/system/test_bench.py",
     "docker compose up": "tests/container/test_compose.py",
+    ".venv/bin/kinema bench": "tests/system/test_loadtest.py",
     ".venv/bin/kinema train": "tests/unit/test_model_run.py",
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",
 }
