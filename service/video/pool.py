@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from service.video.encoded import EncodedClip
 from service.video.probe import Probed
 from service.video.process import DecoderDied, DecoderProcess, crashed
 from service.video.source import Limits
-from service.video.wire import DecodeJob, Done, Failed, Painted, ProbeJob, Stopped, raised
+from service.video.wire import DecodeJob, Painted, ProbeJob
 
 # A process that was asked to stop does so before its next frame; one that hangs in a frame is killed after this.
 _GRACE_S = 0.5
@@ -176,8 +176,7 @@ class DecoderPool:
         """
         job = ProbeJob(limits, cpu_s=math.ceil(timeout_s))
         async with self._process("probe") as process:
-            await process.give(job, clip.fileno())
-            done = await _outcome(process, lambda painted: None)
+            done = await process.do(job, clip.fileno())
         assert isinstance(done.result, Probed)
         return done.result
 
@@ -204,8 +203,8 @@ class DecoderPool:
                 emit(MadePicture(one.kind, one.window, one.step, canvas.picture(one.kind, one.window, one.step)))
 
             try:
-                await process.give(DecodeJob(task, cpu_s=math.ceil(timeout_s)), clip.fileno(), canvas.fileno())
-                done = await _outcome(process, painted)
+                job = DecodeJob(task, cpu_s=math.ceil(timeout_s))
+                done = await process.do(job, clip.fileno(), canvas.fileno(), painted=painted)
             finally:
                 canvas.stop()
                 canvas.close()
@@ -234,8 +233,7 @@ class DecoderPool:
         """Waits for a process that was asked to stop, and kills it if it does not."""
         try:
             async with asyncio.timeout(_GRACE_S):
-                while process.busy:
-                    await process.hear()
+                await process.settle()
         except TimeoutError:
             await process.kill()
         except DecoderDied:
@@ -260,29 +258,6 @@ class DecoderPool:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-async def _outcome(process: DecoderProcess, painted: Callable[[Painted], None]) -> Done:
-    """Listens until the job is done.
-
-    Raises:
-        ClipError: the clip is at fault.
-        DecoderDied: the process ended.
-    """
-    while True:
-        said = await process.hear()
-        match said:
-            case Painted():
-                painted(said)
-            case Done():
-                return said
-            case Failed():
-                raise raised(said)
-            case Stopped():
-                raise _stopped()
-            case _:
-                await process.kill()
-                raise DecoderDied("a decoder said that it is ready when it was not asked")
 
 
 def _stopped() -> EngineDead:

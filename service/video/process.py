@@ -8,19 +8,26 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
-from pydantic import ValidationError
-
 from service.errors import KinemaError, UndecodableClip
-from service.video.wire import DecodeJob, Done, Failed, Painted, ProbeJob, Ready, Stopped, read_said, write_job
+from service.video.wire import DecodeJob, Done, Failed, Painted, ProbeJob, Ready, Stopped, raised, read_said, write_job
 
 # Importing OpenCV takes a fraction of a second; a machine that swaps may take its time.
 _STARTING_S = 60.0
 _ENDING_S = 2.0
 # The longest line is what a probe tells of a clip's key frames.
-_LINE = 1 << 20
+_LONGEST = 1 << 20
+
+
+Hear = Callable[[Painted], None]
+"""Told of a picture; raises ValueError where there can be no such picture."""
+
+
+def ignore(painted: Painted) -> None:
+    """Hears nothing."""
 
 
 class DecoderDied(KinemaError):
@@ -33,9 +40,9 @@ class DecoderProcess:
     def __init__(self, process: subprocess.Popen[bytes], ours: socket.socket) -> None:
         self._process = process
         self._socket = ours
-        self._said = asyncio.StreamReader(limit=_LINE)
+        self._listening = _Listening()
         self._transport: asyncio.Transport | None = None
-        self.gone = asyncio.Event()
+        self.gone = self._listening.gone
         """Set as soon as the process has ended."""
         self.busy = False
         """Whether the process has a job of which it has not told the outcome."""
@@ -59,8 +66,7 @@ class DecoderProcess:
         try:
             await started._listen()
             async with asyncio.timeout(_STARTING_S):
-                if not isinstance(await started.hear(), Ready):
-                    raise DecoderDied("a decoder's first word was not that it is ready")
+                await started._hear()  # that it is ready
         except BaseException:
             await started.kill()
             raise
@@ -68,46 +74,63 @@ class DecoderProcess:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        listening = _Listening(self._said, self.gone)
-        self._transport, _ = await loop.create_connection(lambda: listening, sock=self._socket)
+        self._transport, _ = await loop.create_connection(lambda: self._listening, sock=self._socket)
 
     @property
     def pid(self) -> int:
         """The process."""
         return self._process.pid
 
-    async def give(self, job: DecodeJob | ProbeJob, *descriptors: int) -> None:
-        """Hands over a job; what is said about it follows.
+    async def do(self, job: DecodeJob | ProbeJob, *descriptors: int, painted: Hear = ignore) -> Done:
+        """Hands over a job and waits until it is done. Cancelling leaves the process `busy`: see `settle`.
+
+        Args:
+            job: what is to be done.
+            descriptors: what the job needs, in its order.
+            painted: told of each picture as soon as it is there.
 
         Raises:
-            DecoderDied: the process has gone.
+            ClipError: the clip is at fault.
+            DecoderDied: the process ended, or says what nobody understands.
         """
         self.busy = True
+        self._listening.painted = painted
         try:
             socket.send_fds(self._socket, [write_job(job)], descriptors)
         except OSError as error:
             await self.end()
             raise self._died() from error
+        said = await self._hear()
+        match said:
+            case Done():
+                return said
+            case Failed():
+                raise raised(said)
+            case _:
+                await self.kill()
+                raise DecoderDied("a decoder stopped without having been asked to")
 
-    async def hear(self) -> Ready | Painted | Done | Failed | Stopped:
-        """What the process says next.
+    async def settle(self) -> None:
+        """Waits for the end of a job that nobody wants any more.
 
         Raises:
-            DecoderDied: it ended, or says what nobody understands.
+            DecoderDied: as `do` does.
         """
-        try:
-            line = await self._said.readline()
-            if line:
-                said = read_said(line)
-                self.busy = self.busy and isinstance(said, Painted)
-                return said
-        except ConnectionError:
-            pass  # it died with a job unread
-        except (ValueError, ValidationError) as error:
+        self._listening.painted = ignore
+        if self.busy:
+            await self._hear()
+
+    async def _hear(self) -> Ready | Done | Failed | Stopped:
+        """What the process says next, but for the pictures that it has painted."""
+        said = await self._listening.said.get()
+        if said is None:
+            await self.end()
+            raise self._died()
+        if isinstance(said, Exception):
             await self.kill()
-            raise DecoderDied(f"a decoder said something unknown: {error}") from error
-        await self.end()
-        raise self._died()
+            raise DecoderDied(f"a decoder said something unknown: {said}") from said
+        self.busy = False
+        return said
 
     async def end(self) -> None:
         """Waits for a process whose socket is closed; it ends a moment later."""
@@ -130,20 +153,33 @@ class DecoderProcess:
         return DecoderDied(f"the decoder process was ended by {signal.Signals(-code).name}")
 
 
-class _Listening(asyncio.StreamReaderProtocol):
-    """Collects what a process says, and notices its end also while nobody listens."""
+class _Listening(asyncio.Protocol):
+    """Takes what a process says apart, and notices its end also while nobody listens."""
 
-    def __init__(self, said: asyncio.StreamReader, gone: asyncio.Event) -> None:
-        super().__init__(said)
-        self._gone = gone
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        self.said: asyncio.Queue[Ready | Done | Failed | Stopped | Exception | None] = asyncio.Queue()
+        """What was said, what was said wrongly, and None at the end."""
+        self.painted: Hear = ignore
+        self._rest = b""
 
-    def eof_received(self) -> bool | None:
-        self._gone.set()
-        return super().eof_received()
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        try:
+            if len(self._rest) > _LONGEST:
+                raise ValueError("a line without an end")
+            for line in lines:
+                said = read_said(line)
+                if isinstance(said, Painted):
+                    self.painted(said)
+                else:
+                    self.said.put_nowait(said)
+        except ValueError as error:  # pydantic's included
+            self.said.put_nowait(error)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._gone.set()
-        super().connection_lost(error)
+        self.gone.set()
+        self.said.put_nowait(None)
 
 
 def _spawn(descriptor: int, memory_mb: int, niceness: int) -> subprocess.Popen[bytes]:
