@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,11 +50,12 @@ class Arrivals:
 
     def moments(self, seconds: float, seed: int = 1) -> Iterator[float]:
         """When each comes, in seconds from the start; the same at every call."""
-        dice = random.Random(seed)
-        at_s = 0.0
-        while at_s < seconds:
+        dice, at_s = random.Random(seed), 0.0
+        for number in itertools.count(1):
+            if at_s >= seconds:
+                return
             yield at_s
-            at_s += 1 / self.rate if self.arrival == "even" else dice.expovariate(self.rate)
+            at_s = number / self.rate if self.arrival == "even" else at_s + dice.expovariate(self.rate)
 
 
 Traffic = Sequence[Clients | Arrivals]
