@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import cv2
 
+from bench.peers.work import Precision, Work
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle
-from service.inference.postprocess import rank, scores
-from service.inference.sequence import Sequence
 from service.runtime import Options
 from service.video.decode import Decoded, DecodeTask, MadePicture, decode
 
@@ -30,15 +29,17 @@ class Bare:
     Args:
         options: how the service would work: model, device, limits.
         clip: the encoded bytes.
+        precision: of the encoders.
     """
 
-    def __init__(self, options: Options, clip: bytes) -> None:
+    def __init__(self, options: Options, clip: bytes, precision: Precision = "fp32") -> None:
         cv2.setNumThreads(1)
         self._clip = clip
         self._device = options.device
         self._bundle = Bundle.load(options.model, options.device)
         card = self._bundle.card
         self._task = DecodeTask(card.plan, card.evidence, options.limits)
+        self._work = Work(options.model, precision, threads=1)
         self._batcher: Batcher | None = None
         self._pictures: list[MadePicture] = []
 
@@ -49,17 +50,8 @@ class Bare:
 
     def whole(self) -> None:
         """All of the work, on one thread."""
-        decoded = self.decode()
-        card, sequence = self._bundle.card, Sequence(self._bundle.card.evidence)
-        for kind in card.evidence:
-            pictures = [picture for picture in self._pictures if picture.kind == kind.name]
-            for start in range(0, len(pictures), self._device.max_batch):
-                batch = pictures[start : start + self._device.max_batch]
-                features = self._bundle.encoders[kind.name].encode([picture.pixels for picture in batch])
-                for picture, row in zip(batch, features, strict=True):
-                    sequence.put(kind.name, picture.window, picture.step, row)
-        logits, _ = self._bundle.recurrent.run(sequence.inputs(decoded.steps))
-        rank(scores(logits, card.temperature), card.labels, 5)
+        pictures = self._work.pictures(self._clip)
+        self._work.predictions(pictures, self._work.features(pictures, self._device.max_batch))
 
     def encode(self) -> None:
         """Encodes the pictures of the clip, which are there already, on all slots, as the service does."""

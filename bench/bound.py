@@ -14,6 +14,7 @@ from typing import Literal
 from bench.bare import Bare, Laps, laps
 from bench.errors import SystemFailed
 from bench.measurement import Measurement
+from bench.peers.work import Precision
 from bench.usage import Meter
 from service.runtime import Options
 
@@ -27,14 +28,15 @@ class Bound:
         options: how the service would work.
         clip: the encoded bytes.
         processes: how many; one a core.
+        precision: of the encoders.
     """
 
-    def __init__(self, options: Options, clip: bytes, processes: int) -> None:
+    def __init__(self, options: Options, clip: bytes, processes: int, precision: Precision = "fp32") -> None:
         spawn = multiprocessing.get_context("spawn")
         self._workers: list[tuple[SpawnProcess, Connection[tuple[Part, float], Laps]]] = []
         for _ in range(processes):
             ours, theirs = spawn.Pipe()
-            process = spawn.Process(target=_work, args=(theirs, options, clip), daemon=True)
+            process = spawn.Process(target=_work, args=(theirs, options, clip, precision), daemon=True)
             process.start()
             theirs.close()
             self._workers.append((process, ours))
@@ -75,9 +77,11 @@ def _each(
         raise SystemFailed("a process of the bound ended; what it printed says why") from error
 
 
-def _work(connection: Connection[Laps, tuple[Part, float]], options: Options, clip: bytes) -> None:
+def _work(
+    connection: Connection[Laps, tuple[Part, float]], options: Options, clip: bytes, precision: Precision
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one; it ends it
-    bare = Bare(options, clip)
+    bare = Bare(options, clip, precision)
     parts = {"whole": bare.whole, "decode": bare.decode, "encode": bare.encode}
     while True:
         part, seconds = connection.recv()

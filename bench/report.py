@@ -87,14 +87,8 @@ def report(options: Options, card: Card, run: Run, rows: tuple[Row, ...]) -> Rep
     """The report of rows measured here and now."""
     data = run.clip.read_bytes()
     return Report(
-        when=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        machine={
-            "cpu": _cpu(),
-            "cores": run.cores,
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-            **{package: version(package) for package in _PACKAGES},
-        },
+        when=now(),
+        machine=machine(run.cores),
         clip={"name": run.clip.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()},
         model={"name": card.name, "version": card.version, "sampling": card.sampling.model_dump()},
         setup={
@@ -110,6 +104,22 @@ def report(options: Options, card: Card, run: Run, rows: tuple[Row, ...]) -> Rep
     )
 
 
+def now() -> str:
+    """The date and time, UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def machine(cores: int) -> dict[str, str | int]:
+    """What it is measured on: the CPU, its usable cores, and the versions that matter."""
+    return {
+        "cpu": _cpu(),
+        "cores": cores,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+    }
+
+
 def _cpu() -> str:
     """The CPU's name, or of a virtual one what its hypervisor lets on, with the vector instructions that decide."""
     words: dict[str, str] = {}
@@ -123,10 +133,10 @@ def _cpu() -> str:
 
 def show(found: Report, console: Console) -> None:
     """Prints the tables, as Markdown."""
-    machine, model = found.machine, found.model
+    here, model = found.machine, found.model
     lines = [
-        f"{found.when}. {machine['cpu']}, {machine['cores']} cores.",
-        "Python {python}, onnxruntime {onnxruntime}, OpenCV {opencv-python-headless}.".format(**machine),
+        f"{found.when}. {here['cpu']}, {here['cores']} cores.",
+        "Python {python}, onnxruntime {onnxruntime}, OpenCV {opencv-python-headless}.".format(**here),
         f"{model['name']} {model['version']} on {found.clip['name']}, {found.clip['bytes']} bytes.",
         f"{found.rounds} rounds of {found.seconds:g} s each: medians over rounds (least-most), times of all clips.",
         "",

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bench.bound import Bound
 from bench.clip import bench_clip
+from bench.compare import compare
 from bench.contestant import BOUND, DECODE, ENCODE, Contestant, contestants
 from bench.errors import BenchError
 from bench.measurement import Measurement, Row
+from bench.peers.work import Precision
 from bench.report import Report, Run, report, show
 from bench.system import SYSTEMS, System
 from service.errors import KinemaError
@@ -85,30 +88,45 @@ def _running(system: System) -> Iterator[System]:
         system.stop()
 
 
-def measure(options: Options, clip: Path, seconds: float, rounds: int, tries: int, console: Console) -> Report:
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to measure: a clip, the encoders' precision, for how long, how often, and how often again for quiet."""
+
+    clip: Path
+    precision: Precision
+    seconds: float
+    rounds: int
+    tries: int
+
+
+def measure(options: Options, task: Task, console: Console) -> Report:
     """Starts everything, measures it and ends it.
 
     Raises:
         BenchError: something does not start, or ended too soon.
         KinemaError: the bundle is no bundle.
     """
-    cores, card, data = usable_cores(), Card.read(options.model), clip.read_bytes()
+    cores, card, data = usable_cores(), Card.read(options.model), task.clip.read_bytes()
     check_files(options.model, card)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(*columns, console=console, transient=True, refresh_per_second=2))
-        bound = Bound(options, data, cores)
+        bound = Bound(options, data, cores, task.precision)
         stack.callback(bound.stop)
-        systems = [stack.enter_context(_running(make(options.model))) for make in SYSTEMS.values()]
+        systems = [
+            stack.enter_context(_running(make(options.model, {"KINEMA_PRECISION": task.precision})))
+            for make in SYSTEMS.values()
+        ]
         taking_part = contestants(bound, systems, _CONCURRENCIES, data)
         for contestant in taking_part:
             contestant.measure(_WARM_S)  # what a first time costs is nobody's figure
-        found, repeated = play(taking_part, rounds, seconds, tries, progress)
-    run = Run(cores, clip, seconds, rounds, repeated)
+        found, repeated = play(taking_part, task.rounds, task.seconds, task.tries, progress)
+    run = Run(cores, task.clip, task.seconds, task.rounds, repeated)
     return report(options, card, run, rows(taking_part, found))
 
 
 def bench(
+    context: typer.Context,
     seconds: Annotated[float, typer.Option(min=0.1, help="Seconds of each measurement.")] = 10.0,
     rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
     tries: Annotated[int, typer.Option(min=1, help="Most measurements for a quiet one, in each round.")] = 3,
@@ -116,14 +134,18 @@ def bench(
     model: Annotated[
         Path | None, typer.Option(help="Directory of the bundle; default: KINEMA_MODEL, else the shipped.")
     ] = None,
+    precision: Annotated[Precision, typer.Option(help="Of the encoders of both.")] = "fp32",
     to: Annotated[Path | None, typer.Option("--json", help="Also write all figures to this file.")] = None,
 ) -> None:
     """Measure the service beside the bound of the same work in a bare loop. KINEMA_* variables apply to both."""
+    if context.invoked_subcommand is not None:
+        return
     settings = Settings() if model is None else Settings(model=model.resolve())
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     try:
-        found = measure(settings.options(), clip or bench_clip(), seconds, rounds, tries, console)
+        task = Task(clip or bench_clip(), precision, seconds, rounds, tries)
+        found = measure(settings.options(), task, console)
     except (BenchError, KinemaError, OSError) as error:
         typer.secho(f"scripts/bench: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
@@ -135,4 +157,7 @@ def bench(
 
 
 if __name__ == "__main__":
-    typer.run(bench)
+    app = typer.Typer(add_completion=False)
+    app.callback(invoke_without_command=True)(bench)
+    app.command()(compare)
+    app()

@@ -74,7 +74,7 @@ class Usage:
 
     Attributes:
         cpu_s: CPU seconds of the processes measured.
-        load_cpu_s: CPU seconds of this process, which posts.
+        load_cpu_s: CPU seconds of this process and of those that post.
         others_cpu_s: CPU seconds that the machine spent on anything else.
         peak_bytes: peak resident memory of the processes measured.
     """
@@ -90,15 +90,17 @@ class Meter:
 
     Args:
         pids: the processes.
+        posting: processes that post, beside this one.
     """
 
-    def __init__(self, pids: Sequence[int]) -> None:
+    def __init__(self, pids: Sequence[int], posting: Sequence[int] = ()) -> None:
         self._pids = pids
+        self._posting = posting
         reset_peak(pids)
         self._before = self._now()
 
     def _now(self) -> tuple[float, float, float]:
-        return cpu_s(self._pids), time.process_time(), machine_cpu_s()
+        return cpu_s(self._pids), time.process_time() + cpu_s(self._posting), machine_cpu_s()
 
     def read(self) -> Usage:
         """What has been used so far."""

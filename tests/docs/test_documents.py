@@ -31,6 +31,8 @@ ELSEWHERE = {
     "scripts/test": ".ci/run",
     "scripts/check": ".ci/run",
     "scripts/bench": "tests/system/test_bench.py",
+    "scripts/peers": "tests/system/test_bench.py",
+    ".venv/bin/python -m bench.": "tests/system/test_bench.py",
     "docker compose up": "tests/container/test_compose.py",
     ".venv/bin/kinema bench": "tests/system/test_loadtest.py",
     ".venv/bin/kinema train": "tests/unit/test_model_run.py",

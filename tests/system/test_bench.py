@@ -1,9 +1,11 @@
 """`scripts/bench` as a whole, shortly."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
+from tests.require import need
 from tests.samples import CLIPS, ROOT
 
 
@@ -37,3 +39,50 @@ def test_a_bundle_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "card.json" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_comparison_runs_and_its_tables_and_chart_are_made(tmp_path: Path) -> None:
+    need("ffmpeg", shutil.which("ffmpeg") is not None, "FFmpeg is not installed")
+    figures, picture = tmp_path / "compare.json", tmp_path / "chart.svg"
+    options = ["--system", "bound", "--system", "kinema", "--clip", "2s", "--clients", "1,2", "--seconds", "0.3"]
+    python = str(ROOT / ".venv" / "bin" / "python")
+    commands = (
+        ["scripts/bench", "compare", *options, "--json", str(figures)],
+        [python, "-m", "bench.table", str(figures)],
+        [python, "-m", "bench.chart", str(figures), "--clip", "2s", "--clients", "2", "--to", str(picture)],
+    )
+    for command in commands:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        if "bench.table" in command:
+            assert "| kinema x 2 |" in done.stdout
+    found = json.loads(figures.read_text())["findings"]
+    assert [(one["system"], one["case"][4]) for one in found] == [("bound", 0), ("kinema", 1), ("kinema", 2)]
+    assert all(one["times_s"] and not one["errors"] for one in found)
+    assert picture.read_text().startswith("<svg")
+
+
+def test_what_a_comparison_does_not_know_is_refused_in_words() -> None:
+    for option, name in (("--system", "nobody"), ("--scenario", "nothing"), ("--kinema", "PATH=/")):
+        done = subprocess.run(
+            ["scripts/bench", "compare", option, name],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert name in done.stderr or "KINEMA_NAME=VALUE" in done.stderr
+
+
+def test_the_peers_are_listed() -> None:
+    done = subprocess.run(["scripts/peers"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "litserve" in done.stdout
+    done = subprocess.run(
+        ["scripts/peers", "install", "nobody"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "no peer nobody" in done.stderr
