@@ -41,7 +41,7 @@ BOUND, KINEMA = "bound", "kinema"
 _KINEMA_WIRE = Raw("/predict")
 _WARM_S = 1.0
 # The peers queue whoever comes and wait for as long as it takes: where everybody does the same, so does Kinema.
-_PATIENT = {"KINEMA_MAX_IN_FLIGHT": "64", "KINEMA_REQUEST_TIMEOUT_S": "300"}
+_PATIENT = {"KINEMA_MAX_IN_FLIGHT": "64", "KINEMA_MAX_BACKLOG_S": "1000", "KINEMA_REQUEST_TIMEOUT_S": "300"}
 
 
 @dataclass(frozen=True, slots=True)

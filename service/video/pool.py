@@ -252,8 +252,7 @@ class DecoderPool:
         self._stopping = True
         for lane in self._lanes.values():
             lane.stop()
-        for process in list(self._processes):
-            await process.kill()
+        await asyncio.gather(*(process.stop() for process in self._processes))
         for task in list(self._tasks):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

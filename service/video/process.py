@@ -138,6 +138,12 @@ class DecoderProcess:
             await asyncio.to_thread(self._process.wait, _ENDING_S)
         await self.kill()
 
+    async def stop(self) -> None:
+        """Lets the process end by itself, and kills it if it does not."""
+        if self._transport is not None:
+            self._transport.close()
+        await self.end()
+
     async def kill(self) -> None:
         """Ends the process, whatever it does."""
         self._process.kill()

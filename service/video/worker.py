@@ -1,8 +1,8 @@
-"""A decoder process: `python -m service.video.worker DESCRIPTOR LIMIT_MB`.
+"""A decoder process: `python -m service.video.worker DESCRIPTOR LIMIT_MB NICENESS`.
 
 It takes one job at a time from the socket behind the descriptor, says what it has painted, and ends when the socket is
-closed. FFmpeg reads what strangers send, so the process has no file to write to, little memory, and ends by itself
-when it has used its CPU time.
+closed. FFmpeg reads what strangers send, so the process has little memory, few descriptors, writes no file of any size,
+and ends by itself when it has used its CPU time.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from service.video.wire import (
 
 _LINE = 1 << 20
 _DESCRIPTORS = 32
+_FILE_BYTES = 1_000_000
 # OpenCV's code for memory that it was refused.
 _NO_MEMORY = -4
 # A frame as FFmpeg has it and as OpenCV makes it, and the few that others refer to.
@@ -135,7 +136,7 @@ def _allow_cpu(seconds: int) -> None:
 
 def _confine(limit_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_BYTES, _FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
