@@ -44,9 +44,11 @@ _STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
   .title { font-size: 17px; font-weight: 600 } .head { font-weight: 600 } .quiet { fill: #59636e; font-size: 12px }
   .ours { fill: #0a7d5a } .theirs { fill: #8c97a5 } .name-ours { font-weight: 600 }
+  .told { paint-order: stroke; stroke: #ffffff; stroke-width: 5px }
   .mark { stroke: #59636e; stroke-dasharray: 3 3 } .floor { stroke: #d8dee4 }
   @media (prefers-color-scheme: dark) {
     .ground { fill: #0d1117; stroke: #30363d } text { fill: #e6edf3 } .quiet { fill: #9198a1 }
+    .told { stroke: #0d1117 }
     .ours { fill: #2fbf8f } .theirs { fill: #5b6673 } .mark { stroke: #9198a1 } .floor { stroke: #30363d }
   }
 """
@@ -83,11 +85,11 @@ class Panel:
         start, height = left + _NAMES, len(self.bars) * _STEP
         yield f'<text class="quiet" x="{start:.0f}" y="{top - 8:.0f}">{escape(self.head)}</text>'
         yield f'<line class="floor" x1="{start}" y1="{top}" x2="{start}" y2="{top + height}"/>'
-        for number, bar in enumerate(self.bars):
-            yield from self._bar(bar, start, top + number * _STEP + (_STEP - _BAR) / 2, room)
         if self.mark is not None:
             at = start + room * self.mark / self.most
             yield f'<line class="mark" x1="{at:.1f}" y1="{top - 2}" x2="{at:.1f}" y2="{top + height}"/>'
+        for number, bar in enumerate(self.bars):
+            yield from self._bar(bar, start, top + number * _STEP + (_STEP - _BAR) / 2, room)
 
     def _bar(self, bar: Bar, start: float, top: float, room: float) -> Iterator[str]:
         whose = "ours" if bar.system == KINEMA else "theirs"
@@ -95,7 +97,7 @@ class Panel:
         name = escape(_NAMED.get(bar.system, bar.system))
         yield f'<text class="name-{whose}" x="{start - 8:.0f}" y="{top + 13:.0f}" text-anchor="end">{name}</text>'
         yield f'<rect class="{whose}" x="{start}" y="{top:.0f}" width="{length:.1f}" height="{_BAR}" rx="2"/>'
-        yield f'<text x="{start + length + 6:.1f}" y="{top + 13:.0f}">{escape(bar.told)}</text>'
+        yield f'<text class="told" x="{start + length + 6:.1f}" y="{top + 13:.0f}">{escape(bar.told)}</text>'
 
 
 def panels(found: Summaries, case: Case) -> tuple[Panel, Panel]:

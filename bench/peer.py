@@ -77,7 +77,10 @@ PEERS: dict[str, Peer] = {
         "nvidia-pytriton",
         BinaryTensor("/v2/models/actions/infer"),
         # Its backend loads libpython by name: it must be that of this Python, not whichever the system has.
-        variables={"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))},
+        variables={
+            "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR")),
+            "PYTRITON_HOME": str(HOME / "pytriton" / "home"),
+        },
     ),
 }
 """By the name of the folder in `bench/peers`."""
