@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from service.video.work import cheapest, work
 
 # A clip that takes so many seconds of one core to decode goes where short ones do not wait behind it.
 _LONG_S = 0.5
+# FFmpeg holds back a frame for each thread, and pictures this small gain little from more.
+_MOST_THREADS = 4
 # The golden clip is small; whatever takes longer than this hangs.
 _GOLDEN_S = 60.0
 
@@ -73,6 +75,7 @@ class Pipeline:
         costs: what clips cost.
         limits: what a clip may cost.
         exact: whether every frame is decoded, also where shortcuts would do.
+        cores: how many cores decoders may use together.
         observe: told of every clip answered.
     """
 
@@ -85,6 +88,7 @@ class Pipeline:
         *,
         limits: Limits,
         exact: bool = False,
+        cores: int = 1,
         observe: Observe = ignore,
     ) -> None:
         self.bundle = bundle
@@ -93,6 +97,8 @@ class Pipeline:
         self._costs = costs
         self._limits = limits
         self._exact = exact
+        self._cores = cores
+        self._in_flight = 0
         self._observe = observe
         self._recurrence = ThreadPoolExecutor(1, thread_name_prefix="recurrent")
 
@@ -118,12 +124,15 @@ class Pipeline:
             KinemaError: whatever `price` raises.
         """
         try:
+            self._in_flight += 1
             async with asyncio.timeout(timeout_s):
                 answer = await self._answer(clip, query, self._limits, timeout_s, price)
         except TimeoutError as error:
             raise DeadlineExceeded(
                 f"no answer within {timeout_s:g} s", "Allow more time, send a shorter or smaller clip, or try later."
             ) from error
+        finally:
+            self._in_flight -= 1
         decoded = answer.decoded
         self._observe(
             ClipAnswered(
@@ -148,6 +157,8 @@ class Pipeline:
         task = DecodeTask(card.plan, card.evidence, limits, query.start_s, query.end_s)
         probed = await self.decoders.probe(clip, limits, timeout_s)
         task, asked = (task, work(task, probed)) if self._exact else cheapest(task, probed)
+        # A clip that has the cores to itself may use several; among others its threads would be in their way.
+        task = replace(task, threads=max(1, min(_MOST_THREADS, self._cores // max(1, self._in_flight))))
         cost = self._costs.of(asked)
         left_s = timeout_s - (time.perf_counter() - started_s)
         price(cost.total_s, left_s)

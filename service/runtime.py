@@ -140,6 +140,7 @@ class Runtime:
             Costs(encode_s),
             limits=options.limits,
             exact=options.exact,
+            cores=options.cores,
             observe=self._observe,
         )
 

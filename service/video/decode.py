@@ -36,6 +36,7 @@ class DecodeTask:
         limits: what the clip may cost.
         view: the part of each frame to look at; only training chooses another than the default.
         shortcuts: frames that may be passed without being decoded.
+        threads: in which FFmpeg decodes; the frames are the same.
     """
 
     plan: SamplingPlan
@@ -45,6 +46,7 @@ class DecodeTask:
     end_s: float | None = None
     view: View = SERVED
     shortcuts: Shortcuts = EXACT
+    threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def decode(clip: Clip, task: DecodeTask, emit: Emit, checkpoint: Checkpoint = la
     """
 
     def scan() -> Scan:
-        return Scan(clip, task.limits, checkpoint, task.shortcuts)
+        return Scan(clip, task.limits, checkpoint, task.shortcuts, task.threads)
 
     first = scan()
     frames_before = 0
@@ -129,7 +131,7 @@ def decode(clip: Clip, task: DecodeTask, emit: Emit, checkpoint: Checkpoint = la
             return look.receipt(clock, first.frames)
         frames_before = first.frames
     # The container states no duration, or one beyond its frames: measure it, then look again.
-    measure = Scan(clip, task.limits, checkpoint)
+    measure = Scan(clip, task.limits, checkpoint, threads=task.threads)
     clock = _measure(measure)
     again = scan()
     look = _Look(task, again, emit)

@@ -87,24 +87,32 @@ class Scan:
         limits: what it may cost.
         checkpoint: called before every frame.
         shortcuts: which frames may be passed undecoded; any but EXACT only in a process that opens one clip at a time.
+        threads: in which FFmpeg decodes.
 
     Raises:
         ClipError: as `open_clip` does.
     """
 
     def __init__(
-        self, clip: Clip, limits: Limits, checkpoint: Checkpoint = lambda: None, shortcuts: Shortcuts = EXACT
+        self,
+        clip: Clip,
+        limits: Limits,
+        checkpoint: Checkpoint = lambda: None,
+        shortcuts: Shortcuts = EXACT,
+        threads: int = 1,
     ) -> None:
         self._clip = clip
         self._limits = limits
         self._checkpoint = checkpoint
         self._shortcuts = shortcuts
+        self._threads = threads
         self._capture, self.header = self._open()
         self.frames = 0
         self.first_s = self.last_s = -math.inf
 
     def _open(self) -> tuple[cv2.VideoCapture, Header]:
-        return open_clip(self._clip, self._limits, keep_all=self._shortcuts.most_gap_s is None)
+        keep_all = self._shortcuts.most_gap_s is None
+        return open_clip(self._clip, self._limits, keep_all=keep_all, threads=self._threads)
 
     def __iter__(self) -> Iterator[float]:
         while self._grab():

@@ -60,8 +60,7 @@ _TS_PACKET = 188
 _OPTIONS, _CONFINED = "OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;none"
 
 
-_FRAMES = (cv2.CAP_PROP_N_THREADS, 1)
-_PACKETS = (*_FRAMES, cv2.CAP_PROP_FORMAT, -1)
+_PACKETS = (cv2.CAP_PROP_FORMAT, -1)
 
 
 def silence_and_confine_ffmpeg() -> None:
@@ -171,13 +170,13 @@ def _is_cut_off_mp4(clip: Clip) -> bool:
 
 
 def open_clip(
-    clip: Clip, limits: Limits, *, packets: bool = False, keep_all: bool = True
+    clip: Clip, limits: Limits, *, packets: bool = False, keep_all: bool = True, threads: int = 1
 ) -> tuple[cv2.VideoCapture, Header]:
     """Opens a clip, reads its header and holds it against the limits.
 
     With `packets` the capture grabs packets instead of frames, which costs next to nothing. Without `keep_all` FFmpeg
     leaves out frames that no other refers to; only a process that opens one clip at a time may ask for it, since OpenCV
-    takes it from the environment.
+    takes it from the environment. FFmpeg decodes in so many `threads`.
 
     Drop the capture to close it, and never call its `release`: OpenCV 5.0 lets go of the stream there without holding
     the interpreter's lock, which crashes the process.
@@ -189,6 +188,7 @@ def open_clip(
     """
     with reader(clip) as stream:
         recognised = recognise(stream.read(_HEAD))
+    parameters = (cv2.CAP_PROP_N_THREADS, threads, *(_PACKETS if packets else ()))
     # FFmpeg would take a picture for a video of one frame, and would follow a playlist.
     if recognised == "text" or recognised in _PICTURES:
         raise _unsupported(f"this is {recognised}, not a video", recognised)
@@ -197,7 +197,7 @@ def open_clip(
         source = cast("cv2.IStreamReader", reader(clip))
         if not keep_all:
             os.environ[_OPTIONS] = f"{_CONFINED}|avdiscard;nonref"
-        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, _PACKETS if packets else _FRAMES)
+        capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, parameters)
     except cv2.error as error:  # a header so broken that OpenCV refuses to look further
         raise _unsupported("the bytes cannot be read as a video", recognised) from error
     finally:
