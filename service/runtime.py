@@ -28,8 +28,8 @@ from service.errors import (
 )
 from service.events import ClipFailed, Observe, Reason, ignore
 from service.inference.batcher import Batcher
-from service.inference.bundle import Bundle
-from service.inference.card import Card
+from service.inference.bundle import Bundle, PrecisionName
+from service.inference.card import Card, Precision
 from service.inference.session import Device
 from service.pipeline import Answer, Pipeline, Query
 from service.video.pool import DecoderPool
@@ -43,6 +43,7 @@ class Options:
     Attributes:
         model: directory of the bundle.
         device: where graphs run.
+        precision: what encoders compute in.
         limits: what a clip may cost.
         max_in_flight: clips in flight at the same time.
         decoders: clips decoded at the same time.
@@ -51,6 +52,7 @@ class Options:
 
     model: Path
     device: Device
+    precision: PrecisionName
     limits: Limits
     max_in_flight: int
     decoders: int
@@ -110,12 +112,12 @@ class Runtime:
 
     async def _load(self) -> Pipeline:
         options = self.options
-        bundle = await asyncio.to_thread(Bundle.load, options.model, options.device)
+        bundle = await asyncio.to_thread(Bundle.load, options.model, options.device, options.precision)
         batcher = Batcher(
             bundle.encoders,
             bundle.card.evidence,
             slots=options.device.slots,
-            max_batch=options.device.max_batch,
+            max_batch=bundle.max_batch,
             observe=self._observe,
         )
         return Pipeline(
@@ -129,7 +131,7 @@ class Runtime:
 
     async def _warm(self, pipeline: Pipeline) -> None:
         # onnxruntime allocates its arenas at a graph's first run with a shape; no request shall pay for that.
-        bundle, most = pipeline.bundle, self.options.device.max_batch
+        bundle, most = pipeline.bundle, pipeline.bundle.max_batch
         for kind in bundle.card.evidence:
             blank = np.zeros((kind.size, kind.size, 3), dtype=np.uint8)
             for pictures in {1, most}:
@@ -148,6 +150,11 @@ class Runtime:
     def card(self) -> Card | None:
         """The card of the model, once it is loaded."""
         return None if self._pipeline is None else self._pipeline.bundle.card
+
+    @property
+    def precision(self) -> Precision | None:
+        """What the encoders compute in, once the model is loaded."""
+        return None if self._pipeline is None else self._pipeline.bundle.precision
 
     @property
     def depth(self) -> int:
