@@ -36,7 +36,7 @@ class Bare:
         cv2.setNumThreads(1)
         self._clip = clip
         self._device = options.device
-        self._bundle = Bundle.load(options.model, options.device)
+        self._bundle = Bundle.load(options.model, options.device, options.precision)
         card = self._bundle.card
         self._task = DecodeTask(card.plan, card.evidence, options.limits)
         self._work = Work(options.model, precision, threads=1)

@@ -102,6 +102,26 @@ def evaluate(
     typer.echo(f"accuracy {100 * accuracy:.1f} % on {len(dataset.clips)} clips")
 
 
+def quantize(
+    run: Annotated[Path, typer.Argument(help="A finished run.")],
+    data: Annotated[Path, typer.Argument(help="The CSV that it was trained on.")],
+    clips: ClipsOption = None,
+    cache: CacheOption = CACHE,
+    jobs: JobsOption = 1,
+) -> None:
+    """Make int8 twins of a run's encoders, and measure what they cost. `kinema export` takes them along."""
+    _need_extra()
+    from model import work
+    from model.data import Dataset
+    from model.run import Run
+
+    found = work.quantize(Run(run), Dataset.read(data, clips), cache.expanduser(), jobs)
+    typer.echo(
+        f"accuracy {100 * found.accuracy:.1f} % with the encoders, {100 * found.accuracy_int8:.1f} % with their int8 "
+        f"twins; {100 * found.changed:.1f} % of the answers are others"
+    )
+
+
 def export(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
     output: Annotated[

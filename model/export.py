@@ -17,7 +17,7 @@ from model.answer import answer
 from model.graph import write_metadata, write_recurrent
 from model.net.classifier import Classifier
 from model.report import Row, rows
-from model.run import Final, Plan, Run, RunError
+from model.run import Final, Plan, Run, RunError, Twins
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import (
     CARD,
@@ -26,8 +26,10 @@ from service.inference.card import (
     Evidence,
     FileRecord,
     Golden,
+    Int8,
     Licences,
     Metric,
+    Precision,
     Recurrent,
     State,
     sha256,
@@ -98,13 +100,53 @@ def _make(run: Run, plan: Plan, final: Final, directory: Path, golden: Path, tit
         shutil.copyfile(run.encoder(kind), directory / f"{kind}.onnx")
     write_recurrent(head, directory / _RECURRENT)
     card = _card(plan, final, head, title, _metrics(plan, rows(plan, run.trials())), clip.name)
+    twins = run.twins()
+    if twins is not None:
+        for kind in final.config.features:
+            shutil.copyfile(run.twin(kind), directory / _twin(kind))
+        card = _with_twins(card, twins, plan)
     for name in card.files:
         if name != clip.name:
             write_metadata(directory / name, metadata(card))
     records = {n: FileRecord(sha256=sha256(directory / n), bytes=(directory / n).stat().st_size) for n in card.files}
     card = _write(directory, card.model_copy(update={"files": records}))
-    scores = answer(Bundle.load(directory, Device.choose("cpu", 1)), clip.read_bytes())
-    return _write(directory, card.model_copy(update={"golden": Golden(clip=clip.name, scores=tuple(scores.tolist()))}))
+    scores = _golden_scores(directory, clip, "fp32")
+    card = card.model_copy(update={"golden": Golden(clip=clip.name, scores=scores)})
+    if card.int8 is not None:
+        int8 = card.int8.model_copy(update={"scores": _golden_scores(directory, clip, "int8")})
+        card = card.model_copy(update={"int8": int8})
+    return _write(directory, card)
+
+
+def _golden_scores(directory: Path, clip: Path, precision: Precision) -> tuple[float, ...]:
+    bundle = Bundle.load(directory, Device.choose("cpu", 1), precision)
+    return tuple(answer(bundle, clip.read_bytes()).tolist())
+
+
+def _twin(kind: str) -> str:
+    return f"{kind}.int8.onnx"
+
+
+def _with_twins(card: Card, twins: Twins, plan: Plan) -> Card:
+    """The card with its twins, but for their golden scores, which are known when the files are there."""
+    split = (
+        f"{plan.folds}-fold cross-validation, no source in two folds, mean of {plan.seeds} repetition(s); "
+        "the same heads on both, twins calibrated without the fold tested"
+    )
+    int8 = Int8(accuracy_fall=round(twins.fall, 2), clips=plan.clips, split=split, scores=(0.0,) * len(plan.labels))
+    measured = (
+        ("accuracy, heads trained anew", twins.accuracy),
+        ("accuracy in int8, the same heads", twins.accuracy_int8),
+    )
+    metrics = (Metric(name=name, value=round(value, 4), clips=plan.clips, split=split) for name, value in measured)
+    return card.model_copy(
+        update={
+            "evidence": tuple(kind.model_copy(update={"int8": _twin(kind.name)}) for kind in card.evidence),
+            "int8": int8,
+            "files": card.files | dict.fromkeys((_twin(kind.name) for kind in card.evidence), _UNKNOWN),
+            "metrics": (*card.metrics, *metrics),
+        }
+    )
 
 
 def _card(plan: Plan, final: Final, head: Classifier, title: Title, metrics: tuple[Metric, ...], clip: str) -> Card:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.run import Plan, Run, Trial, Variant
+from model.run import Plan, Run, Trial, Twins, Variant
 from model.train import Epoch
 
 
@@ -69,6 +69,14 @@ def write_table(path: Path, trials: Sequence[Trial]) -> None:
             share = f"{one.right / len(one.clips):.4f}"
             kinds = "+".join(one.variant.kinds)
             table.writerow((one.variant.head, kinds, one.seed, one.fold, one.epochs, len(one.clips), one.right, share))
+
+
+def write_twins(path: Path, twins: Twins) -> None:
+    """Writes one line for each fold and repetition: how many clips the encoders and their int8 twins got right."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("seed", "fold", "clips", "right", "right_int8", "changed"))
+        table.writerows((*one.model_dump().values(),) for one in twins.comparisons)
 
 
 def write_log(run: Run, trials: Sequence[Trial], final: Sequence[Epoch]) -> None:

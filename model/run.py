@@ -102,6 +102,53 @@ class Trial(BaseModel):
     trained: tuple[Epoch, ...]
 
 
+class Comparison(BaseModel):
+    """One fold of one repetition, tested on features of the encoders and on those of their int8 twins.
+
+    Attributes:
+        clips: how many were tested.
+        right, right_int8: how many of them were recognised.
+        changed: to how many the twins made the answer another.
+    """
+
+    seed: int
+    fold: int
+    clips: int
+    right: int
+    right_int8: int
+    changed: int
+
+
+class Twins(BaseModel):
+    """What int8 costs: the same heads on both features, every fold of every repetition."""
+
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """With the encoders as they are."""
+        return sum(one.right for one in self.comparisons) / self._tests
+
+    @property
+    def accuracy_int8(self) -> float:
+        """With their twins."""
+        return sum(one.right_int8 for one in self.comparisons) / self._tests
+
+    @property
+    def fall(self) -> float:
+        """How many points of accuracy the twins lose, negative where they gain."""
+        return 100 * (self.accuracy - self.accuracy_int8)
+
+    @property
+    def changed(self) -> float:
+        """The share of answers that the twins make another."""
+        return sum(one.changed for one in self.comparisons) / self._tests
+
+    @property
+    def _tests(self) -> int:
+        return sum(one.clips for one in self.comparisons)
+
+
 class Final(BaseModel):
     """The head that is kept, trained on all folds.
 
@@ -131,6 +178,7 @@ class Run:
         self.table = directory / "table.csv"
         self.log = directory / "log.jsonl"
         self.confusion = directory / "confusion.csv"
+        self.int8 = directory / "int8.csv"
 
     @classmethod
     def start(cls, directory: Path, plan: Plan, *, resume: bool) -> Self:
@@ -163,6 +211,10 @@ class Run:
         """The ONNX encoder of a kind of evidence."""
         return self.directory / "encoders" / f"{kind}.onnx"
 
+    def twin(self, kind: str) -> Path:
+        """The int8 twin of a kind's encoder."""
+        return self.directory / "encoders" / f"{kind}.int8.onnx"
+
     def trial(self, variant: Variant, seed: int, fold: int) -> Trial | None:
         """A trial, if it has been done."""
         name = f"trials/{variant.name}-{seed}-{fold}.json"
@@ -190,6 +242,14 @@ class Run:
     def finish(self, final: Final) -> None:
         """Writes what is known of the head that is kept."""
         _write(self.directory / "final.json", final)
+
+    def twins(self) -> Twins | None:
+        """What is known of the encoders' int8 twins, if they have been made."""
+        return self._read("int8.json", Twins) if (self.directory / "int8.json").is_file() else None
+
+    def keep_twins(self, twins: Twins) -> None:
+        """Writes what is known of the encoders' int8 twins."""
+        _write(self.directory / "int8.json", twins)
 
     def _read(self, name: str, model: type[Kept]) -> Kept:
         path = self.directory / name

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.net.classifier import ClassifierConfig
-from model.run import Trial, Variant
+from model.run import Comparison, Trial, Variant
 from model.train import Epoch, TrainConfig, Windows, fit, predict
 
 
@@ -60,4 +60,35 @@ def trial(
         right=int((logits.argmax(1) == windows.labels[tested]).sum()),
         chosen_by=chosen_by,
         trained=trained.history,
+    )
+
+
+def compare(
+    done: Trial,
+    training: TrainConfig,
+    windows: Windows,
+    twins: Windows,
+    folds: NDArray[np.int64],
+) -> Comparison:
+    """Trains the head of a trial anew, as long as it was, and tests it on the features of the int8 twins as well.
+
+    Args:
+        done: the trial.
+        training: how its head is trained.
+        windows: the windows of all clips.
+        twins: the same windows as the twins see them; those of view 0 are enough.
+        folds: int64 [clips], the fold of each.
+    """
+    tested = np.flatnonzero(folds == done.fold)
+    config = configure(done.variant, windows)
+    head = fit(config, training, windows, np.flatnonzero(folds != done.fold), seed=done.seed, epochs=done.epochs).head
+    answers, answers_int8 = (predict(head, seen, tested).argmax(1) for seen in (windows, twins))
+    labels = windows.labels[tested]
+    return Comparison(
+        seed=done.seed,
+        fold=done.fold,
+        clips=len(tested),
+        right=int((answers == labels).sum()),
+        right_int8=int((answers_int8 == labels).sum()),
+        changed=int((answers != answers_int8).sum()),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -14,16 +16,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.answer import answer
-from model.data import DataError, Dataset
+from model.data import Clip, DataError, Dataset
 from model.evaluate import calibration, confusion, fit_temperature
 from model.export import load_head
-from model.features import Extractor
+from model.features import ClipFeatures, Extractor
 from model.graph import write_encoder
 from model.net.encoder import pretrained
-from model.report import Row, draw_confusion, draw_curve, out_of_fold, rows, write_confusion, write_log, write_table
-from model.run import Final, Plan, Run
+from model.quantize import Pictures, calibration_clips, calibration_pictures
+from model.quantize import quantize as write_twin
+from model.report import (
+    Row,
+    draw_confusion,
+    draw_curve,
+    out_of_fold,
+    rows,
+    write_confusion,
+    write_log,
+    write_table,
+    write_twins,
+)
+from model.run import Final, Plan, Run, Twins
 from model.train import Windows, fit, predict
-from model.validate import configure, trial
+from model.validate import compare, configure, trial
 from service.errors import ClipError
 from service.inference.bundle import Bundle
 from service.inference.card import Card
@@ -78,8 +92,76 @@ def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, 
     paths = [clip.path for clip in dataset.clips]
     with progress() as bar:
         seen = dict(bar.track(extractor.extract(paths, views, jobs), total=len(paths), description="looking at clips"))
+    return _gathered(plan, dataset, seen)
+
+
+def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Path, Sequence[ClipFeatures]]) -> Windows:
     labels = [plan.labels.index(clip.label) for clip in dataset.clips]
-    return Windows.of([seen[path] for path in paths], labels, kinds)
+    kinds = [kind.name for kind in plan.recipe.evidence]
+    return Windows.of([seen[clip.path] for clip in dataset.clips], labels, kinds)
+
+
+def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
+    """Makes the int8 twins of a finished run's encoders and measures what they cost.
+
+    For each fold, twins calibrated on clips of the other folds look at its clips. The heads of the run's trials are
+    trained anew on the encoders' own features and tested on both. The twins that are kept are calibrated on all folds,
+    like the head that is kept.
+
+    Raises:
+        RunError: the run is not finished, or was trained on other clips.
+        DataError: a clip cannot be decoded.
+    """
+    plan, _ = run.plan(), run.final()
+    plan.check(dataset)
+    torch.set_num_threads(jobs)
+    windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
+    pictures = _pictures(plan, dataset)
+    seen: dict[Path, Sequence[ClipFeatures]] = {}
+    with progress() as bar:
+        for fold in bar.track(dataset.folds, description="looking in int8"):
+            seen |= _seen_by_twins(run, plan, dataset, pictures, fold, cache, jobs)
+    twins = _gathered(plan, dataset, seen)
+    folds = np.array([clip.fold for clip in dataset.clips])
+    done = [one for one in run.trials() if one.variant == plan.variants[0]]
+    with progress() as bar:
+        found = [compare(one, plan.training, windows, twins, folds) for one in bar.track(done, description="comparing")]
+        for kind in bar.track(plan.recipe.evidence, description="writing twins"):
+            write_twin(run.encoder(kind.name), _of(kind.name, pictures, dataset.clips), run.twin(kind.name))
+    measured = Twins(comparisons=tuple(found))
+    write_twins(run.int8, measured)
+    run.keep_twins(measured)
+    return measured
+
+
+_Calibration = Mapping[Clip, Mapping[str, Pictures]]
+"""Pictures of some clips, by kind of evidence."""
+
+
+def _pictures(plan: Plan, dataset: Dataset) -> _Calibration:
+    """What the twins of each fold, and those of all, are calibrated on."""
+    parts = [dataset.clips, *([clip for clip in dataset.clips if clip.fold != fold] for fold in dataset.folds)]
+    chosen = dict.fromkeys(clip for part in parts for clip in calibration_clips(part))
+    with progress() as bar:
+        found = bar.track(chosen, description="calibrating")
+        return {clip: calibration_pictures(plan.recipe, clip) for clip in found}
+
+
+def _of(kind: str, pictures: _Calibration, clips: Sequence[Clip]) -> Pictures:
+    return np.concatenate([pictures[clip][kind] for clip in calibration_clips(clips)])
+
+
+def _seen_by_twins(
+    run: Run, plan: Plan, dataset: Dataset, pictures: _Calibration, fold: int, cache: Path, jobs: int
+) -> dict[Path, Sequence[ClipFeatures]]:
+    """The features of a fold's clips, of twins that were calibrated without them."""
+    others = [clip for clip in dataset.clips if clip.fold != fold]
+    with TemporaryDirectory() as directory:
+        twins = {kind.name: Path(directory) / f"{kind.name}.onnx" for kind in plan.recipe.evidence}
+        for kind, twin in twins.items():
+            write_twin(run.encoder(kind), _of(kind, pictures, others), twin)
+        tested = [clip.path for clip in dataset.clips if clip.fold == fold]
+        return dict(Extractor(plan.recipe, twins, plan.augmentation, cache).extract(tested, 1, jobs))
 
 
 def _finish(run: Run, plan: Plan, windows: Windows) -> None:

@@ -108,7 +108,8 @@ async def _start(runtime: Runtime, metrics: Metrics) -> None:
             raise
     except Exception:
         log.exception("the model cannot be served")
-    if runtime.card is not None:
-        metrics.serves(runtime.card, runtime.options.device.name)
-    if runtime.ready and runtime.card is not None:
-        log.info("ready", model=runtime.card.name, version=runtime.card.version, device=runtime.options.device.name)
+    card, device, precision = runtime.card, runtime.options.device.name, runtime.precision
+    if card is not None and precision is not None:
+        metrics.serves(card, device, precision)
+        if runtime.ready:
+            log.info("ready", model=card.name, version=card.version, device=device, precision=precision)

@@ -17,6 +17,7 @@ from service.app import build
 from service.batch import Form, predict_all
 from service.errors import KinemaError
 from service.inference.bundle import Bundle
+from service.inference.card import Card
 from service.inference.session import Device
 from service.load.arrivals import Arrivals
 from service.load.bench import bench as measure
@@ -122,7 +123,8 @@ def models(
 ) -> None:
     """Verify a bundle and show its card."""
     settings = _settings(model=directory)
-    card = Bundle.load(settings.model, Device.choose("cpu", 1)).card
+    bundle = Bundle.load(settings.model, Device.choose("cpu", 1), settings.precision)
+    card = bundle.card
     table = Table(title=f"{card.name} {card.version}", show_header=False, title_justify="left")
     rows = {
         "description": card.description,
@@ -132,6 +134,7 @@ def models(
         ),
         "sampling": f"{card.sampling.num_clips} windows of {card.sampling.clip_len} steps at {card.sampling.fps:g} fps",
         "head": card.recurrent.head,
+        "precision": f"{bundle.precision} on one core of this machine\n{_twins(card)}",
         "metrics": "\n".join(f"{one.name} {one.value:.3f} on {one.clips} clips ({one.split})" for one in card.metrics),
         "licences": f"weights: {card.licences.weights}\ndata: {card.licences.data}",
         "files": "\n".join(f"{name}, {record.bytes} bytes, verified" for name, record in card.files.items()),
@@ -139,6 +142,12 @@ def models(
     for name, value in rows.items():
         table.add_row(name, value)
     Console().print(table)
+
+
+def _twins(card: Card) -> str:
+    if card.int8 is None:
+        return "no int8 twins"
+    return f"int8 costs {card.int8.accuracy_fall:.2f} points of accuracy on {card.int8.clips} clips ({card.int8.split})"
 
 
 def _join_commands() -> None:

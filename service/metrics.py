@@ -15,7 +15,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
 
 from service.events import BatchEncoded, ClipAnswered, ClipFailed, Event, PicturesDropped
-from service.inference.card import Card
+from service.inference.card import Card, Precision
 
 # A series for the birth of each counter doubles their number and tells nobody anything.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types only part of itself
@@ -74,7 +74,10 @@ class Metrics:
         self._in_progress = Gauge("kinema_requests_in_progress", "Clips in flight.", registry=registry)
         self._ready = Gauge("kinema_ready", "1 when every readiness check holds.", registry=registry)
         self._info = Gauge(
-            "kinema_model_info", "The model served; always 1.", ["model", "version", "device"], registry=registry
+            "kinema_model_info",
+            "The model served; always 1.",
+            ["model", "version", "device", "precision"],
+            registry=registry,
         )
 
     def watch(self, *, depth: Callable[[], int], in_progress: Callable[[], int], ready: Callable[[], bool]) -> None:
@@ -83,9 +86,9 @@ class Metrics:
         self._in_progress.set_function(in_progress)
         self._ready.set_function(ready)
 
-    def serves(self, card: Card, device: str) -> None:
-        """Names the model."""
-        self._info.labels(card.name, card.version, device).set(1)
+    def serves(self, card: Card, device: str, precision: Precision) -> None:
+        """Names the model, where it runs and what it computes in."""
+        self._info.labels(card.name, card.version, device, precision).set(1)
 
     def answered(self, model: str, code: int, seconds: float) -> None:
         """Counts an answer to /predict, good or bad."""

@@ -30,8 +30,8 @@ from service.errors import (
 )
 from service.events import ClipFailed, Observe, Reason, ignore
 from service.inference.batcher import Batcher
-from service.inference.bundle import Bundle
-from service.inference.card import Card
+from service.inference.bundle import Bundle, PrecisionName
+from service.inference.card import Card, Precision
 from service.inference.session import Device
 from service.pipeline import Answer, Pipeline, Query
 from service.video.encoded import EncodedClip
@@ -47,6 +47,7 @@ class Options:
         model: directory of the bundle.
         device: where graphs run.
         cores: how many cores the work may use.
+        precision: what encoders compute in.
         limits: what a clip may cost.
         max_in_flight: clips in flight at the same time.
         backlog_s: how long the clips in flight may keep all cores busy.
@@ -58,6 +59,7 @@ class Options:
     model: Path
     device: Device
     cores: int
+    precision: PrecisionName
     limits: Limits
     max_in_flight: int
     backlog_s: float
@@ -118,19 +120,19 @@ class Runtime:
         return result
 
     async def _load(self) -> Bundle:
-        return await asyncio.to_thread(Bundle.load, self.options.model, self.options.device)
+        return await asyncio.to_thread(Bundle.load, self.options.model, self.options.device, self.options.precision)
 
     async def _warm(self, bundle: Bundle) -> Pipeline:
         """Starts the engine while nobody waits for it."""
         options = self.options
-        encode_s = await asyncio.to_thread(_warm_encoders, bundle, options.device)
+        encode_s = await asyncio.to_thread(_warm_encoders, bundle)
         decoders = DecoderPool(options.lanes)
         await decoders.start()
         batcher = Batcher(
             bundle.encoders,
             bundle.card.evidence,
             slots=options.device.slots,
-            max_batch=options.device.max_batch,
+            max_batch=bundle.max_batch,
             observe=self._observe,
         )
         return Pipeline(
@@ -157,6 +159,11 @@ class Runtime:
     def card(self) -> Card | None:
         """The card of the model, once it is loaded."""
         return None if self._bundle is None else self._bundle.card
+
+    @property
+    def precision(self) -> Precision | None:
+        """What the encoders compute in, once the model is loaded."""
+        return None if self._bundle is None else self._bundle.precision
 
     @property
     def depth(self) -> int:
@@ -268,7 +275,7 @@ def _alive(alive: bool) -> Check:
     return Check(ok=alive, detail="works" if alive else "dead")
 
 
-def _warm_encoders(bundle: Bundle, device: Device) -> dict[str, float]:
+def _warm_encoders(bundle: Bundle) -> dict[str, float]:
     """Runs every encoder: onnxruntime allocates its arenas at a graph's first run with a shape.
 
     Returns:
@@ -277,7 +284,7 @@ def _warm_encoders(bundle: Bundle, device: Device) -> dict[str, float]:
     taken_s: dict[str, float] = {}
     for kind in bundle.card.evidence:
         blank = np.zeros((kind.size, kind.size, 3), dtype=np.uint8)
-        for pictures in (1, device.max_batch, device.max_batch):
+        for pictures in (1, bundle.max_batch, bundle.max_batch):
             started_s = time.perf_counter()
             bundle.encoders[kind.name].encode([blank] * pictures)
             taken_s[kind.name] = (time.perf_counter() - started_s) / pictures

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.inference.bundle import PrecisionName
 from service.inference.session import Device, DeviceName, usable_cores
 from service.runtime import Options
 from service.video.pool import Lanes
@@ -24,7 +25,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; a container needs 0.0.0.0.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     model: Path = Field(_SHIPPED_MODEL, description="Directory of the bundle to serve.")
-    device: DeviceName = Field("auto", description="Where graphs run: auto, cpu or cuda.")
+    device: DeviceName = Field("auto", description="Where graphs run: auto, cpu, cuda, tensorrt, openvino or coreml.")
+    precision: PrecisionName = Field(
+        "auto",
+        description="What encoders compute in: fp32, int8, or auto: int8 where it is faster and costs no accuracy.",
+    )
 
     max_upload_mb: float = Field(100, gt=0, description="Largest clip in megabytes (10^6 bytes); reading stops there.")
     upload_memory_mb: float = Field(
@@ -86,6 +91,7 @@ class Settings(BaseSettings):
         return Options(
             model=self.model,
             device=Device.choose(self.device, cores, self.max_batch or None),
+            precision=self.precision,
             limits=Limits(self.max_pixels, self.max_duration_s, self.max_frames),
             cores=cores,
             max_in_flight=self.max_in_flight,

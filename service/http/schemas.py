@@ -39,7 +39,7 @@ class ModelName(BaseModel):
     """Which model answered."""
 
     name: str = Field(examples=["everyday-actions"])
-    version: str = Field(examples=["1.0.0"])
+    version: str = Field(examples=["1.1.0"])
 
 
 class PredictionOut(BaseModel):

@@ -20,6 +20,9 @@ from service.video.spec import Name, Part, PictureSpec
 CARD = "card.json"
 FORMAT = 1
 
+Precision = Literal["fp32", "int8"]
+"""What the encoders compute in."""
+
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -42,6 +45,7 @@ class Evidence(PictureSpec):
 
     features: PositiveInt = Field(description="length of the encoder's feature vector")
     file: FileName
+    int8: FileName | None = Field(None, description="the encoder's int8 twin, with the same input and output")
 
 
 class State(Part):
@@ -74,6 +78,17 @@ class Golden(Part):
     tolerance: PositiveFloat = 1e-3
 
 
+class Int8(Part):
+    """What the int8 twins of a bundle cost, all of them together, and the golden clip's scores with them."""
+
+    accuracy_fall: float = Field(description="points of accuracy that they lose; negative where they gain")
+    clips: PositiveInt = Field(description="number of clips it was measured on")
+    split: str = Field(description="how those clips were kept apart from training")
+    scores: tuple[float, ...] = Field(description="the golden clip's")
+    # A value that lies between two integers is rounded to another one by another processor's last digit.
+    tolerance: PositiveFloat = 1e-2
+
+
 class Metric(Part):
     """One measured figure, with what it was measured on."""
 
@@ -103,6 +118,7 @@ class Card(Part):
     recurrent: Recurrent
     temperature: PositiveFloat
     golden: Golden
+    int8: Int8 | None = None
     files: dict[FileName, FileRecord]
     metrics: tuple[Metric, ...]
     licences: Licences
@@ -118,7 +134,14 @@ class Card(Part):
                 raise ValueError(f"{what} repeats a name: {', '.join(names)}")
         if len(self.golden.scores) != len(self.labels):
             raise ValueError(f"{len(self.golden.scores)} golden scores for {len(self.labels)} labels")
-        unlisted = {*(kind.file for kind in self.evidence), self.recurrent.file, self.golden.clip} - set(self.files)
+        twins = {kind.int8 for kind in self.evidence if kind.int8}
+        if bool(twins) != (self.int8 is not None):
+            raise ValueError("'int8' has to say what int8 twins cost, where there are any, and only there")
+        if self.int8 and len(self.int8.scores) != len(self.labels):
+            raise ValueError(f"{len(self.int8.scores)} golden scores in int8 for {len(self.labels)} labels")
+        unlisted = {*twins, *(kind.file for kind in self.evidence), self.recurrent.file, self.golden.clip} - set(
+            self.files
+        )
         if unlisted:
             raise ValueError(f"'files' does not list {', '.join(sorted(unlisted))}")
         return self
@@ -127,6 +150,15 @@ class Card(Part):
     def plan(self) -> SamplingPlan:
         """The sampling plan of this evidence."""
         return self.sampling.plan(self.evidence)
+
+    def served_in(self, precision: Precision) -> Self:
+        """The same card with the golden scores of that precision."""
+        if precision == "fp32" or self.int8 is None:
+            return self
+        scores, tolerance = self.int8.scores, self.int8.tolerance
+        return self.model_copy(
+            update={"golden": self.golden.model_copy(update={"scores": scores, "tolerance": tolerance})}
+        )
 
     @classmethod
     def read(cls, directory: Path) -> Self:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Literal
 
 # onnxruntime's wheels for Linux send usage data unless told otherwise before they are imported.
@@ -18,9 +19,58 @@ from numpy.typing import NDArray
 from service.errors import BundleError
 from service.video.preprocess import Picture
 
-DeviceName = Literal["auto", "cpu", "cuda"]
+DeviceName = Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"]
 
-_PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
+
+@dataclass(frozen=True, slots=True)
+class _Provider:
+    """One of onnxruntime's execution providers.
+
+    Attributes:
+        name: onnxruntime's name for it.
+        options: its options, as onnxruntime takes them.
+        binding: whether inputs and outputs are bound. That saves a copy where the device has a memory of its own.
+    """
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    binding: bool = False
+
+
+# Best first. What a provider does not know how to compute goes to the CPU.
+_PROVIDERS = {
+    # cuDNN would otherwise try every algorithm for each new batch size.
+    "cuda": _Provider("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"}, binding=True),
+    # Building its engines takes minutes; kept, they are built once.
+    "tensorrt": _Provider(
+        "TensorrtExecutionProvider",
+        {"trt_engine_cache_enable": "True", "trt_engine_cache_path": str(Path(gettempdir()) / "kinema-tensorrt")},
+        binding=True,
+    ),
+    "openvino": _Provider("OpenVINOExecutionProvider", {"device_type": "AUTO"}),
+    "coreml": _Provider("CoreMLExecutionProvider", {"ModelFormat": "MLProgram", "MLComputeUnits": "ALL"}),
+    "cpu": _Provider("CPUExecutionProvider"),
+}
+# A build of onnxruntime for NVIDIA offers TensorRT even where its libraries are missing, and it is slow to start.
+_ON_REQUEST = frozenset({"tensorrt"})
+_BATCHES = tuple(2**power for power in range(8))
+_CPU_BATCH = 2
+
+
+def devices_there(built_in: Collection[str] | None = None, nodes: Path = Path("/dev")) -> tuple[str, ...]:
+    """The names of the devices that are there, best first.
+
+    Args:
+        built_in: the providers that this build of onnxruntime has; by default it is asked.
+        nodes: where the kernel shows its devices. A build for NVIDIA says nothing about the machine it is on.
+    """
+    offered = set(ort.get_available_providers() if built_in is None else built_in)
+    nvidia = any(nodes.glob("nvidia[0-9]*")) or (nodes / "dxg").exists()  # dxg: NVIDIA's driver under WSL
+    return tuple(
+        name
+        for name, provider in _PROVIDERS.items()
+        if provider.name in offered and (nvidia or name not in {"cuda", "tensorrt"})
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +78,51 @@ class Device:
     """Where graphs run, and how that place likes its work.
 
     Attributes:
-        name: `cpu` or `cuda`.
-        providers: onnxruntime's execution providers, best first.
+        name: `cpu`, `cuda`, `tensorrt`, `openvino` or `coreml`.
         slots: batches that run at the same time.
-        max_batch: pictures in a batch.
+        batches: the numbers of pictures in a batch that come into question, ascending; of more than one, the best is
+            found when a model is loaded.
     """
 
     name: str
-    providers: tuple[str, ...]
     slots: int
-    max_batch: int
+    batches: tuple[int, ...]
 
     @classmethod
-    def choose(cls, wanted: DeviceName, cores: int, max_batch: int | None = None) -> Device:
-        """Finds a device; `auto` takes the best that this build of onnxruntime has.
+    def choose(
+        cls, wanted: DeviceName, cores: int, max_batch: int | None = None, there: Sequence[str] | None = None
+    ) -> Device:
+        """Finds a device; `auto` takes the best that is there, TensorRT excepted.
 
         A CPU's cores each run a small batch of their own: there, two sessions' worth of single threads carry up to
-        1.9 times what one session with two threads does. On a GPU the opposite holds.
+        1.9 times what one session with two threads does. Everywhere else the opposite holds.
+
+        Args:
+            wanted: its name, or `auto`.
+            cores: that the process may use.
+            max_batch: pictures in a batch; None takes what suits the device.
+            there: the devices that are there, best first; by default `devices_there`.
 
         Raises:
             BundleError: the device wanted is not there; the advice names those that are.
         """
-        built_in = set(ort.get_available_providers())
-        there = [name for name, provider in _PROVIDERS.items() if provider in built_in]
-        name = there[0] if wanted == "auto" else wanted
-        if name not in there:
-            raise BundleError(f"there is no device {wanted!r} here", f"Set KINEMA_DEVICE to {' or '.join(there)}.")
-        if name == "cuda":
-            return cls(name, (_PROVIDERS["cuda"], _PROVIDERS["cpu"]), slots=1, max_batch=max_batch or 64)
-        return cls(name, (_PROVIDERS["cpu"],), slots=cores, max_batch=max_batch or 2)
+        present = devices_there() if there is None else there
+        name = next(one for one in present if one not in _ON_REQUEST) if wanted == "auto" else wanted
+        if name not in present:
+            raise BundleError(f"there is no device {wanted!r} here", f"Set KINEMA_DEVICE to {' or '.join(present)}.")
+        if name == "cpu":
+            return cls(name, slots=cores, batches=(max_batch or _CPU_BATCH,))
+        return cls(name, slots=1, batches=(max_batch,) if max_batch else _BATCHES)
+
+    @property
+    def max_batch(self) -> int:
+        """The most pictures in a batch, as far as that is known before a model is loaded."""
+        return self.batches[-1]
+
+    @property
+    def provider(self) -> _Provider:
+        """The execution provider that does the work."""
+        return _PROVIDERS[self.name]
 
 
 def usable_cores() -> int:
@@ -91,20 +157,42 @@ class Session:
 
     def __init__(self, path: Path, device: Device) -> None:
         options = ort.SessionOptions()
+        options.log_severity_level = 3  # errors only: warnings about unused initialisers help nobody who serves
+        # On a CPU every slot is a thread already; providers for other devices have threads of their own.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only: warnings about unused initialisers help nobody who serves
+        wanted = device.provider
+        providers = dict.fromkeys((wanted.name, _PROVIDERS["cpu"].name))
+        provider_options = [dict(wanted.options), {}][: len(providers)]
         try:
-            self._session = ort.InferenceSession(path, options, providers=list(device.providers))
+            self._session = ort.InferenceSession(path, options, list(providers), provider_options)
         except Exception as error:
             raise BundleError(f"{path.name} is not a graph that onnxruntime can load: {error}") from error
+        # onnxruntime goes on without a provider that cannot start, many times slower, and only warns.
+        if wanted.name not in self._session.get_providers():
+            raise BundleError(
+                f"onnxruntime cannot start {wanted.name} for the device {device.name!r}",
+                "Install the libraries and the driver that it needs, or set KINEMA_DEVICE to cpu.",
+            )
+        self.binding = wanted.binding
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def run(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Runs the graph and returns the outputs named."""
+        if self.binding:
+            return self._run_bound(outputs, inputs)
         return list(self._session.run(list(outputs), dict(inputs)))
+
+    def _run_bound(self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        bound = self._session.io_binding()
+        for name, value in inputs.items():
+            bound.bind_cpu_input(name, np.ascontiguousarray(value))
+        for name in outputs:
+            bound.bind_output(name)
+        self._session.run_with_iobinding(bound)
+        return list(bound.copy_outputs_to_cpu())
 
 
 def _tensor(node: Any) -> Tensor:

@@ -102,7 +102,7 @@ def test_it_says_where_it_listens_and_what_it_serves(server: Server) -> None:
     assert listening["model"] == str(BUNDLE)
     server.until(lambda: any(entry["event"] == "ready" for entry in server.log))
     ready = next(entry for entry in server.log if entry["event"] == "ready")
-    assert (ready["model"], ready["version"]) == ("everyday-actions", "1.0.0")
+    assert (ready["model"], ready["version"]) == ("everyday-actions", "1.1.0")
 
 
 def test_a_clip_posted_over_a_socket_is_answered(server: Server) -> None:
@@ -312,7 +312,8 @@ def test_a_bundle_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_a_golden_clip_that_disagrees_keeps_it_unready(tmp_path: Path) -> None:
     bundle = copied(tmp_path)
     card = json.loads((bundle / "card.json").read_text())
-    card["golden"]["scores"] = card["golden"]["scores"][::-1]
+    for stated in (card["golden"], card["int8"]):
+        stated["scores"] = stated["scores"][::-1]
     (bundle / "card.json").write_text(json.dumps(card))
     with Server(model=bundle) as doubtful:
         doubtful.wait_listening()

@@ -7,13 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from service.errors import BundleError, BundleMismatch
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import Card, sha256
-from service.inference.session import Device, Session, _cgroup_cores, usable_cores
+from service.inference.session import Device, Session
 from tests.require import need
 from tests.samples import BUNDLE
 
@@ -56,6 +57,7 @@ def test_another_file_is_refused(bundle: Path) -> None:
 def one_label_less(card: dict[str, Any]) -> None:
     card["labels"].pop()
     card["golden"]["scores"].pop()
+    card["int8"]["scores"].pop()
 
 
 def labels_in_another_order(card: dict[str, Any]) -> None:
@@ -96,7 +98,7 @@ def one_kind_less(card: dict[str, Any]) -> None:
         (one_label_less, r"kinema\.labels as .*walk\"\]", r"the metadata of .*wave\"\]"),
         (labels_in_another_order, r"kinema\.labels as .*wave.*brush_hair", "the metadata of .* as .*brush_hair.*wave"),
         (another_rate, r"kinema\.sampling as .*25", "the metadata of .* as .*10"),
-        (another_version, r"kinema\.version as 9\.9\.9", r"the metadata of .* as 1\.0\.0"),
+        (another_version, r"kinema\.version as 9\.9\.9", r"the metadata of .* as 1\.1\.0"),
         (a_larger_picture, r"pictures uint8 \[\?, 256, 256, 3\]", r"pictures uint8 \[\?, 224, 224, 3\]"),
         (fewer_features, r"features float \[\?, 640\]", r"features float \[\?, 1280\]"),
         (another_state, "input memory", "the graph's inputs are"),
@@ -156,6 +158,10 @@ def test_a_directory_without_a_card_is_refused(tmp_path: Path) -> None:
         (lambda card: card["files"].pop("motion.onnx"), r"'files' does not list motion\.onnx"),
         (lambda card: card["recurrent"].update(file="../outside.onnx"), r"recurrent\.file"),
         (lambda card: card.update(temperature=0), "temperature"),
+        (lambda card: card.pop("int8"), "what int8 twins cost"),
+        (lambda card: [kind.pop("int8") for kind in card["evidence"]], "what int8 twins cost"),
+        (lambda card: card["int8"]["scores"].pop(), "20 golden scores in int8 for 21 labels"),
+        (lambda card: card["files"].pop("motion.int8.onnx"), r"'files' does not list motion\.int8\.onnx"),
     ],
 )
 def test_a_card_that_is_not_valid_is_refused_by_its_fault(bundle: Path, change: Edit, fault: str) -> None:
@@ -196,26 +202,56 @@ def test_padding_beyond_the_lengths_changes_nothing() -> None:
     np.testing.assert_allclose(padded, cut, rtol=1e-5)
 
 
-def test_a_device_that_is_not_there_is_refused_by_naming_those_that_are() -> None:
-    with pytest.raises(BundleError) as refused:
-        Device.choose("cuda", 2)
-    assert "cpu" in refused.value.advice
+def without_twins(card: dict[str, Any]) -> None:
+    del card["int8"]
+    for kind in card["evidence"]:
+        del card["files"][kind.pop("int8")]
 
 
-def test_a_cpu_runs_a_batch_on_each_core_and_the_batch_can_be_set() -> None:
-    assert Device.choose("auto", 3).slots == 3
-    assert Device.choose("cpu", 3, max_batch=7).max_batch == 7
+def costly(card: dict[str, Any]) -> None:
+    card["int8"]["accuracy_fall"] = 0.5
 
 
-@pytest.mark.parametrize(
-    ("limit", "cores"), [("max 100000", None), ("150000 100000", 1), ("50000 100000", 1), ("", None)]
-)
-def test_a_containers_cpu_limit_is_respected(tmp_path: Path, limit: str, cores: int | None) -> None:
-    path = tmp_path / "cpu.max"
-    path.write_text(limit)
-    assert _cgroup_cores(path) == cores
-    assert _cgroup_cores(tmp_path / "not-there") is None
-    assert usable_cores() >= 1
+def test_twins_read_what_their_encoders_read_and_say_nearly_the_same() -> None:
+    loaded = [Bundle.load(BUNDLE, CPU, precision) for precision in ("fp32", "int8")]
+    random = np.random.default_rng(0)
+    for kind in loaded[0].card.evidence:
+        picture = cv2.GaussianBlur(random.integers(0, 256, (kind.size, kind.size, 3), dtype=np.uint8), (0, 0), 6)
+        full, twin = (one.encoders[kind.name].encode([np.ascontiguousarray(picture)])[0] for one in loaded)
+        likeness = float(full @ twin / np.linalg.norm(full) / np.linalg.norm(twin))
+        assert 0.9 < likeness < 1
+
+
+def test_the_golden_scores_are_those_of_the_precision_in_use() -> None:
+    card = Card.read(BUNDLE)
+    assert card.int8 is not None
+    fp32, int8 = (Bundle.load(BUNDLE, CPU, precision) for precision in ("fp32", "int8"))
+    assert (fp32.precision, fp32.card) == ("fp32", card)
+    assert int8.precision == "int8"
+    assert (int8.card.golden.scores, int8.card.golden.tolerance) == (card.int8.scores, card.int8.tolerance)
+
+
+def test_a_bundle_without_twins_loads_and_int8_is_refused(bundle: Path) -> None:
+    edit(bundle, without_twins)
+    assert Bundle.load(bundle, CPU, "auto").precision == "fp32"
+    assert Card.read(bundle).served_in("int8") == Card.read(bundle)
+    with pytest.raises(BundleError, match=r"everyday-actions 1\.1\.0 has no int8 twins"):
+        Bundle.load(bundle, CPU, "int8")
+
+
+def test_auto_leaves_twins_that_cost_half_a_point(bundle: Path) -> None:
+    edit(bundle, costly)
+    assert Bundle.load(bundle, CPU, "auto").precision == "fp32"
+    assert Bundle.load(bundle, CPU, "int8").precision == "int8"
+
+
+def test_a_twin_of_another_kind_is_refused(bundle: Path) -> None:
+    def swap(card: dict[str, Any]) -> None:
+        card["evidence"][0]["int8"], card["evidence"][1]["int8"] = (kind["int8"] for kind in card["evidence"][::-1])
+
+    edit(bundle, swap)
+    with pytest.raises(BundleMismatch, match=r"motion\.int8\.onnx has the input pictures uint8 \[\?, 224"):
+        Bundle.load(bundle, CPU, "int8")
 
 
 def test_a_session_names_the_inputs_and_outputs_of_its_graph() -> None:

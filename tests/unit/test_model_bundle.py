@@ -1,5 +1,6 @@
 """The bundle that ships is what its card says, and answers its golden clip as its card says."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -30,7 +31,9 @@ def test_every_file_is_the_one_that_the_card_lists(card: Card) -> None:
 
 
 def test_the_graphs_carry_what_the_card_says(card: Card) -> None:
-    for name in [kind.file for kind in card.evidence] + [card.recurrent.file]:
+    twins = [kind.int8 for kind in card.evidence if kind.int8]
+    assert len(twins) == len(card.evidence)
+    for name in [kind.file for kind in card.evidence] + twins + [card.recurrent.file]:
         stated = ort.InferenceSession(SHIPPED / name).get_modelmeta().custom_metadata_map
         assert json.loads(stated["kinema.labels"]) == list(card.labels)
         assert json.loads(stated["kinema.sampling"]) == card.sampling.model_dump()
@@ -41,7 +44,7 @@ def test_the_card_follows_the_recipe(card: Card) -> None:
     assert card.sampling == EVERYDAY.sampling
     assert card.plan == EVERYDAY.plan
     for kind, planned in zip(card.evidence, EVERYDAY.evidence, strict=True):
-        assert kind.model_dump(exclude={"features", "file"}) == planned.model_dump()
+        assert kind.model_dump(exclude={"features", "file", "int8"}) == planned.model_dump()
 
 
 def test_the_golden_clip_is_small_and_gets_its_scores(card: Card) -> None:
@@ -50,6 +53,12 @@ def test_the_golden_clip_is_small_and_gets_its_scores(card: Card) -> None:
     found = answer(bundle, bundle.golden_clip)
     np.testing.assert_allclose(found, card.golden.scores, rtol=0, atol=1e-4)
     assert found.sum() == pytest.approx(1)
+
+
+def test_the_golden_clip_gets_its_scores_in_int8_too(card: Card) -> None:
+    bundle = Bundle.load(SHIPPED, Device.choose("cpu", 1), "int8")
+    assert card.int8 is not None
+    np.testing.assert_allclose(answer(bundle, bundle.golden_clip), card.int8.scores, rtol=0, atol=2e-3)
 
 
 def test_a_clip_in_chunks_is_the_whole_clip() -> None:
@@ -72,3 +81,12 @@ def test_the_figures_are_those_of_the_record(card: Card) -> None:
     accuracy = next(metric for metric in card.metrics if metric.name == "accuracy")
     assert accuracy.value == pytest.approx(right / tests, abs=1e-4)
     assert accuracy.clips * len({row[2] for row in kept}) == tests
+
+
+def test_what_int8_costs_is_that_of_the_record(card: Card) -> None:
+    with (RECORD / "int8.csv").open() as file:
+        tested = list(csv.DictReader(file))
+    tests, right, right_int8 = (sum(int(row[name]) for row in tested) for name in ("clips", "right", "right_int8"))
+    assert card.int8 is not None
+    assert card.int8.accuracy_fall == pytest.approx(100 * (right - right_int8) / tests, abs=0.01)
+    assert card.int8.clips * len({row["seed"] for row in tested}) == tests

@@ -87,7 +87,7 @@ async def test_a_golden_clip_that_disagrees_keeps_it_unready_by_the_checks_name(
     card = json.loads((bundle / "card.json").read_text())
     card["golden"]["scores"][0] += 0.002
     (bundle / "card.json").write_text(json.dumps(card))
-    runtime = Runtime(Settings(model=bundle).options())
+    runtime = Runtime(Settings(model=bundle, precision="fp32").options())
     with pytest.raises(EngineDead, match=r"0\.002 away from the card's; 0\.001 is allowed"):
         await runtime.start()
     checks = {name for name, check in runtime.checks.items() if not check.ok}
@@ -95,6 +95,21 @@ async def test_a_golden_clip_that_disagrees_keeps_it_unready_by_the_checks_name(
     assert not runtime.ready
     with pytest.raises(EngineDead, match="golden_clip"):
         await answer(runtime, "short.mp4", Query())
+    await runtime.stop()
+
+
+async def test_each_precision_answers_to_its_own_golden_scores(tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(BUNDLE, tmp_path / "bundle"))
+    card = json.loads((bundle / "card.json").read_text())
+    card["int8"]["scores"][0] += 0.02
+    (bundle / "card.json").write_text(json.dumps(card))
+    async with started(model=bundle, precision="fp32") as runtime:
+        assert runtime.ready
+        assert runtime.precision == "fp32"
+    runtime = Runtime(Settings(model=bundle, precision="int8").options())
+    assert runtime.precision is None
+    with pytest.raises(EngineDead, match=r"0\.02 away from the card's; 0\.01 is allowed"):
+        await runtime.start()
     await runtime.stop()
 
 
