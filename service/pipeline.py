@@ -157,8 +157,9 @@ class Pipeline:
         task = DecodeTask(card.plan, card.evidence, limits, query.start_s, query.end_s)
         probed = await self.decoders.probe(clip, limits, timeout_s)
         task, asked = (task, work(task, probed)) if self._exact else cheapest(task, probed)
-        # A clip that has the cores to itself may use several; among others its threads would be in their way.
-        task = replace(task, threads=max(1, min(_MOST_THREADS, self._cores // max(1, self._in_flight))))
+        # Half of the cores that are a clip's share: its pictures are encoded on the others.
+        share = self._cores // max(1, self._in_flight)
+        task = replace(task, threads=max(1, min(_MOST_THREADS, share // 2)))
         cost = self._costs.of(asked)
         left_s = timeout_s - (time.perf_counter() - started_s)
         price(cost.total_s, left_s)

@@ -26,7 +26,7 @@ from service.inference.session import Encoder
 from service.video.decode import MadePicture
 
 # How far encoding stands back behind decoding.
-_NICENESS = 5
+_NICENESS = 10
 
 
 class Order:

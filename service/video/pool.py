@@ -200,7 +200,8 @@ class DecoderPool:
             canvas = Canvas(task.plan, task.pictures)
 
             def painted(one: Painted) -> None:
-                emit(MadePicture(one.kind, one.window, one.step, canvas.picture(one.kind, one.window, one.step)))
+                for place in one.pictures:
+                    emit(MadePicture(*place, canvas.picture(*place)))
 
             try:
                 job = DecodeJob(task, cpu_s=math.ceil(timeout_s))

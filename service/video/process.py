@@ -23,7 +23,7 @@ _LONGEST = 1 << 20
 
 
 Hear = Callable[[Painted], None]
-"""Told of a picture; raises ValueError where there can be no such picture."""
+"""Told of pictures; raises ValueError where there can be no such picture."""
 
 
 def ignore(painted: Painted) -> None:
@@ -87,7 +87,7 @@ class DecoderProcess:
         Args:
             job: what is to be done.
             descriptors: what the job needs, in its order.
-            painted: told of each picture as soon as it is there.
+            painted: told of pictures soon after they are there.
 
         Raises:
             ClipError: the clip is at fault.

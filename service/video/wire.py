@@ -47,11 +47,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """A picture is on the canvas."""
+    """Pictures are on the canvas: kind, window and step of each."""
 
-    kind: str
-    window: int
-    step: int
+    pictures: tuple[tuple[str, int, int], ...]
     said: Literal["painted"] = "painted"
 
 

@@ -7,6 +7,7 @@ and ends by itself when it has used its CPU time.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -39,6 +40,8 @@ from service.video.wire import (
 _LINE = 1 << 20
 _DESCRIPTORS = 32
 _FILE_BYTES = 1_000_000
+# Waking the service costs more than making a small picture; encoders have enough to do for so long.
+_TELLING_S = 0.01
 # OpenCV's code for memory that it was refused.
 _NO_MEMORY = -4
 # A frame as FFmpeg has it and as OpenCV makes it, and the few that others refer to.
@@ -106,12 +109,26 @@ class Worker:
             if canvas.stopped:
                 raise ClientGone("nobody waits for this clip any more")
 
+        painted: list[tuple[str, int, int]] = []
+        told_s = -math.inf
+
+        def tell() -> None:
+            nonlocal told_s
+            if painted:
+                self._say(Painted(tuple(painted)))
+                painted.clear()
+                told_s = time.monotonic()
+
         def paint(made: MadePicture) -> None:
             canvas.picture(made.kind, made.window, made.step)[:] = made.pixels
-            self._say(Painted(made.kind, made.window, made.step))
+            painted.append((made.kind, made.window, made.step))
+            if time.monotonic() - told_s > _TELLING_S:
+                tell()
 
         checkpoint()
-        return decode(clip, task, paint, checkpoint)
+        decoded = decode(clip, task, paint, checkpoint)
+        tell()
+        return decoded
 
     def _is_large(self, clip: EncodedClip) -> bool:
         """Whether frames of this size leave no room; FFmpeg fails without saying that it wanted memory."""
