@@ -6,15 +6,12 @@ to the device's best batch. So a long clip cannot starve a short one, and a sing
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
 from collections.abc import Sequence as Items
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +20,7 @@ from service.events import BatchEncoded, Observe, PicturesDropped, ignore
 from service.inference.card import Evidence
 from service.inference.sequence import Sequence
 from service.inference.session import Encoder
+from service.priority import compute_in_long_turns
 from service.video.decode import MadePicture
 
 # How far encoding stands back behind decoding.
@@ -208,7 +206,8 @@ class Batcher:
             slot.join()
 
     def _serve(self, slot: _Slot) -> None:
-        _stand_back()
+        # What decoders have not made yet cannot be encoded: they go first.
+        compute_in_long_turns(_NICENESS)
         try:
             self._work_off(slot)
         finally:
@@ -276,13 +275,6 @@ class Batcher:
         if order in self._queue.orders:
             self._queue.orders.remove(order)
         return dropped
-
-
-def _stand_back() -> None:
-    """Lets decoders go first: what they have not made yet cannot be encoded."""
-    if sys.platform == "linux":  # where a thread has a priority of its own
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _stopped() -> EngineDead:

@@ -8,7 +8,6 @@ and ends by itself when it has used its CPU time.
 from __future__ import annotations
 
 import math
-import os
 import resource
 import signal
 import socket
@@ -19,6 +18,7 @@ from pathlib import Path
 import cv2
 
 from service.errors import ClientGone, ClipError, UndecodableClip
+from service.priority import compute_in_long_turns
 from service.video.canvas import Canvas
 from service.video.decode import Decoded, DecodeTask, MadePicture, decode
 from service.video.encoded import EncodedClip
@@ -167,7 +167,7 @@ def main() -> None:
     """Runs the process."""
     descriptor, limit_mb, niceness = map(int, sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service ends this process
-    os.nice(niceness)
+    compute_in_long_turns(niceness)
     cv2.setNumThreads(1)
     _confine(limit_mb)
     try:
