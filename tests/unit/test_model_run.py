@@ -17,7 +17,7 @@ from tests.require import need
 from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_dataset
 
 app = typer.Typer()
-for command in (cli.train, cli.evaluate, cli.export):
+for command in (cli.train, cli.evaluate, cli.quantize, cli.export):
     app.command()(command)
 
 
@@ -135,3 +135,22 @@ def test_the_card_is_the_one_that_was_asked_for(tiny: Tiny) -> None:
     card = Card.read(tiny.bundle)
     assert (card.name, card.version, card.recurrent.head) == ("tiny", "1.0.0", "lstm")
     assert card.sampling == TINY.sampling
+
+
+def test_a_runs_twins_are_measured_and_go_into_its_bundle(tiny: Tiny) -> None:
+    with pytest.raises(KinemaError, match="trained on other clips"):
+        kinema("quantize", tiny.run, write_dataset(tiny.run, clips=4))
+    said = kinema("quantize", tiny.run, tiny.data, "--cache", tiny.run / "cache").stdout
+    assert "with their int8 twins" in said
+    with (tiny.run / "int8.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["fold"], row["clips"]) for row in rows] == [("0", "0", "4"), ("0", "1", "4")]
+    directory = tiny.run / "with-twins"
+    golden = tiny.data.parent / "1.avi"
+    assert kinema("export", tiny.run, "-o", directory, "--golden", golden, "--name", "tiny").exit_code == 0
+    card = Bundle.load(directory, Device.choose("cpu", 1), "int8").card
+    assert [kind.int8 for kind in card.evidence] == ["look.int8.onnx", "drift.int8.onnx"]
+    assert card.int8 is not None
+    lost = sum(int(row["right"]) - int(row["right_int8"]) for row in rows)
+    assert card.int8.accuracy_fall == pytest.approx(100 * lost / 8)
+    assert sum(card.int8.scores) == pytest.approx(1)
