@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         64, gt=0, description="Clips in flight, which bounds memory; one more is answered 429 at once."
     )
     max_backlog_s: float = Field(
-        20, gt=0, description="How long the clips in flight may keep all cores busy; what would exceed it: 429 at once."
+        5, gt=0, description="How long the clips in flight may keep all cores busy; what would exceed it: 429 at once."
     )
     decoders: int = Field(
         0,
