@@ -28,6 +28,9 @@ from service.video.work import cheapest, work
 
 # A clip that takes so many seconds of one core to decode goes where short ones do not wait behind it.
 _LONG_S = 0.5
+# Clips of a lane between first frame and last feature, for each core. More would share the cores, so that all of them
+# end late, and cost more when their clients leave; who waits has cost nothing yet.
+_AT_WORK = 2
 # FFmpeg holds back a frame for each thread, and pictures this small gain little from more.
 _MOST_THREADS = 4
 # The golden clip is small; whatever takes longer than this hangs.
@@ -98,6 +101,8 @@ class Pipeline:
         self._limits = limits
         self._exact = exact
         self._cores = cores
+        at_work = cores * _AT_WORK
+        self._turn = {lane: asyncio.Semaphore(at_work) for lane in ("short", "long")}
         self._in_flight = 0
         self._observe = observe
         self._recurrence = ThreadPoolExecutor(1, thread_name_prefix="recurrent")
@@ -163,16 +168,11 @@ class Pipeline:
         cost = self._costs.of(asked)
         left_s = timeout_s - (time.perf_counter() - started_s)
         price(cost.total_s, left_s)
-        order = self.batcher.order()
-        try:
-            lane: LaneName = "short" if cost.decode_s < _LONG_S else "long"
-            decoding = await self.decoders.decode(clip, task, order.put, lane, left_s)
-            self._costs.learn(asked, decoding.cpu_s)
-            order.close()
-            # Shielded: cancelling the wait must not settle the order behind the batcher's back; `abandon` does that.
-            await asyncio.shield(asyncio.wrap_future(order.done))
-        finally:
-            order.abandon()
+        lane: LaneName = "short" if cost.decode_s < _LONG_S else "long"
+        async with self._turn[lane]:
+            left_s = timeout_s - (time.perf_counter() - started_s)
+            order, decoding = await self._encode(clip, task, lane, left_s)
+        self._costs.learn(asked, decoding.cpu_s)
         encoded_s = time.perf_counter()
         if not self.batcher.alive:
             raise EngineDead("the engine stopped before the clip was answered", "Send the clip again.")
@@ -190,6 +190,20 @@ class Pipeline:
         )
         predictions = rank(values, card.labels, query.top_k, query.min_score)
         return Answer(predictions, values, decoding.decoded, timing, self._warnings(decoding, query))
+
+    async def _encode(
+        self, clip: EncodedClip, task: DecodeTask, lane: LaneName, left_s: float
+    ) -> tuple[Order, Decoding]:
+        """Decodes a clip and encodes its pictures as they come."""
+        order = self.batcher.order()
+        try:
+            decoding = await self.decoders.decode(clip, task, order.put, lane, left_s)
+            order.close()
+            # Shielded: cancelling the wait must not settle the order behind the batcher's back; `abandon` does that.
+            await asyncio.shield(asyncio.wrap_future(order.done))
+        finally:
+            order.abandon()
+        return order, decoding
 
     def _recur(self, order: Order, steps: tuple[int, ...]) -> NDArray[np.float32]:
         logits, _ = self.bundle.recurrent.run(order.sequence.inputs(steps))
