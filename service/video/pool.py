@@ -25,7 +25,7 @@ from service.video.source import Limits
 from service.video.wire import DecodeJob, Painted, ProbeJob
 
 # A process that was asked to stop does so before its next frame; one that hangs in a frame is killed after this.
-_GRACE_S = 0.5
+_GRACE_S = 1.0
 # How long to wait before another process is started after one could not be.
 _PAUSE_S = 1.0
 # How far the processes for long clips stand back behind all others.

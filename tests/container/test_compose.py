@@ -38,7 +38,7 @@ def test_holds_what_it_promises(project: podman.Project) -> None:
     assert host["ReadonlyRootfs"]
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
-    assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (4 << 30, 2_000_000_000, 512)
+    assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (6 << 30, 2_000_000_000, 512)
     assert podman.inspect(project.container, "{{.EffectiveCaps}}") == "[]"
 
     with pytest.raises(AssertionError, match="Read-only file system"):
