@@ -13,6 +13,7 @@
     ├── Unavailable               the service cannot work now
     │   ├── Starting              the model is not ready yet
     │   ├── Draining              the service is shutting down
+    │   ├── NoRoom                no room on disk for an upload
     │   └── EngineDead            the engine has died or the golden clip disagreed
     ├── DeadlineExceeded          the time allowed has passed
     ├── ClientGone                the client hung up; nobody reads the answer
@@ -109,6 +110,10 @@ class Starting(Unavailable):
 
 class Draining(Unavailable):
     """The service is shutting down and takes no new work."""
+
+
+class NoRoom(Unavailable):
+    """There is no place to put an upload that is too large to be kept in memory."""
 
 
 class EngineDead(Unavailable):

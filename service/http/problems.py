@@ -38,6 +38,7 @@ TABLE: dict[type[errors.KinemaError], Kind] = {
     errors.ClientGone: Kind(_CLIENT_CLOSED_REQUEST, "client-gone", "The client hung up"),
     errors.Starting: Kind(503, "starting", "Not ready yet"),
     errors.Draining: Kind(503, "draining", "Shutting down"),
+    errors.NoRoom: Kind(503, "no-room", "No room for the upload"),
     errors.EngineDead: Kind(503, "engine-dead", "The engine cannot answer"),
     errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "No answer in time"),
 }

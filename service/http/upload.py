@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from service.errors import ClientGone, LimitExceeded, MalformedRequest, UnsupportedMedia, UploadStalled
+from service.errors import ClientGone, LimitExceeded, MalformedRequest, NoRoom, UnsupportedMedia, UploadStalled
 from service.video.encoded import EncodedClip
 
 FIELD = "file"
@@ -51,6 +51,7 @@ async def read_clip(request: Request, bounds: Bounds) -> EncodedClip:
         UnsupportedMedia: a content type that carries no clip.
         LimitExceeded: over `bounds.max_bytes`; reading stops there.
         UploadStalled: too slow.
+        NoRoom: too large for memory, and the disk takes no file.
         ClientGone: the client hung up.
     """
     content_type = Message()
@@ -67,6 +68,11 @@ async def read_clip(request: Request, bounds: Bounds) -> EncodedClip:
     except TimeoutError as error:
         raise UploadStalled(
             f"the upload was not complete after {bounds.timeout_s:g} s", "Send a smaller clip, or over a faster line."
+        ) from error
+    except OSError as error:
+        raise NoRoom(
+            f"an upload of more than {bounds.memory_bytes / 1e6:g} MB cannot be put on disk: {error.strerror}",
+            "Send a smaller clip, or try later; whoever runs the service can give it room in TMPDIR.",
         ) from error
     except ClientDisconnect as error:
         raise ClientGone("the client hung up during the upload") from error
