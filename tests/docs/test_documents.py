@@ -22,6 +22,7 @@ from tests.server import PATIENCE_S, Server
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_PROGRAM = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 
 # Blocks of `bash` install, build, train or stay in the foreground; each line of theirs is run elsewhere.
 ELSEWHERE = {
@@ -139,14 +140,28 @@ def test_a_block_of_commands_is_run_somewhere(block: Block) -> None:
         assert all((ROOT / place).exists() for place in tested)
 
 
-@pytest.mark.parametrize("block", list(blocks("python")), ids=str)
-def test_a_program_of_the_documents_runs(block: Block, server: Server) -> None:
+def programs() -> Iterator[tuple[Block, str]]:
+    """Each Python block of a document with what it prints: the block of text right after it, or else nothing."""
+    for document in DOCUMENTS:
+        for program, printed in _PROGRAM.findall(document.read_text()):
+            yield Block(document, "python", program), printed
+
+
+def test_every_program_of_the_documents_is_found() -> None:
+    assert [block for block, _ in programs()] == list(blocks("python"))
+
+
+@pytest.mark.parametrize(("block", "printed"), list(programs()), ids=lambda value: str(value)[:60])
+def test_a_program_of_the_documents_runs(block: Block, printed: str, server: Server) -> None:
     program = block.text.replace("http://localhost:8000", server.url)
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "golf" in done.stdout
+    if printed:
+        assert done.stdout == printed
+    else:
+        assert "golf" in done.stdout
 
 
 def test_every_setting_is_in_operations_with_its_default() -> None:
