@@ -10,6 +10,9 @@ import typer
 
 from service.errors import KinemaError
 
+# Said again where the networks are, which import torch.
+Head = Literal["lstm", "peephole", "article", "layernorm", "attention", "spatial", "convlstm", "bidirectional", "mean"]
+
 CACHE = Path("~/.cache/kinema/features")
 
 ClipsOption = Annotated[
@@ -37,7 +40,7 @@ def _need_extra() -> None:
 def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     data: Annotated[Path, typer.Argument(help="CSV with the columns path, label, source and fold.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the run.")],
-    head: Annotated[Literal["lstm", "mean"], typer.Option(help="The recurrent head to keep.")] = "lstm",
+    head: Annotated[Head, typer.Option(help="The recurrent head to keep: docs/models.md tells what each is.")] = "lstm",
     baselines: Annotated[
         bool, typer.Option(help="Cross-validate the mean-pooled head, and each kind of evidence alone, for comparison.")
     ] = True,

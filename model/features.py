@@ -43,11 +43,13 @@ class KindFeatures:
     Attributes:
         features: float16 [pictures, D]; what half precision loses, 0.05 %, is far below what two views differ by.
         windows, steps: int64 [pictures], to which window and step each picture belongs.
+        maps: float16 [pictures, rows, columns, channels], where the encoder has a map.
     """
 
     features: NDArray[np.float16]
     windows: NDArray[np.int64]
     steps: NDArray[np.int64]
+    maps: NDArray[np.float16] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,12 @@ class ClipFeatures:
     kinds: Mapping[str, KindFeatures]
     lengths: tuple[int, ...]
 
-    def held(self, kind: str, window: int) -> NDArray[np.float16]:
-        """A window's features, each held until the next picture of its kind, as serving does: [T, D]."""
+    def held(self, kind: str, window: int) -> NDArray[np.int64]:
+        """The place of the picture that each step of a window sees, the latest as in serving: int64 [T]."""
         seen = self.kinds[kind]
-        mine = seen.windows == window
+        mine = np.flatnonzero(seen.windows == window)
         latest = np.searchsorted(seen.steps[mine], np.arange(self.lengths[window]), side="right") - 1
-        return np.asarray(seen.features[mine][latest])
+        return np.asarray(mine[latest], dtype=np.int64)
 
     def save(self, path: Path) -> None:
         """Writes the features, whole or not at all."""
@@ -75,6 +77,7 @@ class ClipFeatures:
         arrays: dict[str, NDArray[np.generic]] = {"lengths": np.array(self.lengths)}
         for name, seen in self.kinds.items():
             arrays |= {f"{name}/features": seen.features, f"{name}/windows": seen.windows, f"{name}/steps": seen.steps}
+            arrays |= {f"{name}/maps": seen.maps} if seen.maps is not None else {}
         unfinished = path.with_suffix(f".{os.getpid()}.npz")
         np.savez(unfinished, allow_pickle=False, **arrays)
         unfinished.replace(path)
@@ -89,7 +92,12 @@ class ClipFeatures:
         with np.load(path) as arrays:
             names = dict.fromkeys(key.split("/")[0] for key in arrays if "/" in key)
             kinds = {
-                name: KindFeatures(arrays[f"{name}/features"], arrays[f"{name}/windows"], arrays[f"{name}/steps"])
+                name: KindFeatures(
+                    arrays[f"{name}/features"],
+                    arrays[f"{name}/windows"],
+                    arrays[f"{name}/steps"],
+                    arrays.get(f"{name}/maps"),
+                )
                 for name in names
             }
             return cls(kinds, tuple(int(length) for length in arrays["lengths"]))
@@ -167,11 +175,12 @@ class _Worker:
         return ClipFeatures({kind: self._encode(kind, made) for kind, made in pictures.items()}, receipt.steps)
 
     def _encode(self, kind: str, made: list[MadePicture]) -> KindFeatures:
-        (features,) = self.sessions[kind].run(None, {"pictures": np.stack([picture.pixels for picture in made])})
+        features, *maps = self.sessions[kind].run(None, {"pictures": np.stack([picture.pixels for picture in made])})
         return KindFeatures(
             np.asarray(features, dtype=np.float16),
             np.array([picture.window for picture in made]),
             np.array([picture.step for picture in made]),
+            np.asarray(maps[0], dtype=np.float16) if maps else None,
         )
 
 

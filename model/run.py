@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.data import Dataset
 from model.evaluate import Calibration
-from model.net.classifier import ClassifierConfig, HeadName
+from model.net.classifier import MAP_HEADS, ClassifierConfig, HeadName
 from model.recipe import Recipe
 from model.train import Epoch, TrainConfig
 from model.views import Augmentation
@@ -68,6 +68,14 @@ class Plan(BaseModel):
     views: int
     seeds: int
     variants: tuple[Variant, ...]
+
+    @property
+    def mapped(self) -> str | None:
+        """The kind of evidence whose encoder has a map: the first that shows frames, where a head reads a map."""
+        if not any(one.head in MAP_HEADS for one in self.variants):
+            return None
+        kinds = self.recipe.evidence
+        return next((kind.name for kind in kinds if kind.picture == "rgb"), kinds[0].name)
 
     def check(self, dataset: Dataset) -> None:
         """Holds a data set against the one that was planned for.

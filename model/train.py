@@ -15,6 +15,10 @@ from torch.optim import swa_utils
 
 from model.features import ClipFeatures
 from model.net.classifier import Classifier, ClassifierConfig
+from model.net.reader import MAP
+
+# Windows that are looked at together where nothing is learned: maps are large.
+_FEW = 128
 
 
 @dataclass(frozen=True)
@@ -45,18 +49,35 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class Held:
+    """What an encoder gave of many pictures, and which of them each step of each window sees.
+
+    Attributes:
+        values: float16 [P, ...].
+        places: int64 [W, T], places among the pictures.
+    """
+
+    values: Tensor
+    places: Tensor
+
+    def of(self, rows: Tensor) -> Tensor:
+        """What some windows see, float32 [B, T, ...]."""
+        return self.values[self.places[rows]].float()
+
+
+@dataclass(frozen=True)
 class Windows:
     """The windows of many clips, padded to one length by repeating each one's last step.
 
     Attributes:
-        features: by kind of evidence, float16 [W, T, D], held between pictures.
+        inputs: by name of the head's input: the features of each kind of evidence, and its map where there is one.
         lengths: int64 [W].
         clips: int64 [W], the clip that each window belongs to.
         views: int64 [W], which view of it; 0 is what serving sees.
         labels: int64 [clips], the action of each clip.
     """
 
-    features: Mapping[str, Tensor]
+    inputs: Mapping[str, Held]
     lengths: Tensor
     clips: NDArray[np.int64]
     views: NDArray[np.int64]
@@ -65,42 +86,55 @@ class Windows:
     @classmethod
     def of(cls, seen: Sequence[Sequence[ClipFeatures]], labels: Sequence[int], kinds: Sequence[str]) -> Windows:
         """Gathers the windows of clips, `seen[clip][view]`."""
-        windows = [
-            (clip, view, window, length, features)
-            for clip, views in enumerate(seen)
-            for view, features in enumerate(views)
-            for window, length in enumerate(features.lengths)
-        ]
-        steps = max(length for *_, length, _ in windows)
-        filled: dict[str, Tensor] = {}
-        for kind in kinds:
-            width = seen[0][0].kinds[kind].features.shape[1]
-            rows = np.empty((len(windows), steps, width), dtype=np.float16)
-            for row, (_, _, window, length, features) in enumerate(windows):
-                rows[row, :length] = features.held(kind, window)
-                rows[row, length:] = rows[row, length - 1]
-            filled[kind] = torch.from_numpy(rows)
-        clips, views, _, lengths, _ = zip(*windows, strict=True)
-        return cls(filled, torch.tensor(lengths), np.array(clips), np.array(views), torch.tensor(labels))
+        looks = [(clip, view, features) for clip, views in enumerate(seen) for view, features in enumerate(views)]
+        counts = [len(features.lengths) for *_, features in looks]
+        clips, views = (np.repeat([look[column] for look in looks], counts) for column in (0, 1))
+        lengths = np.concatenate([features.lengths for *_, features in looks])
+        inputs = {name: held for kind in kinds for name, held in _held(kind, [one for *_, one in looks]).items()}
+        return cls(inputs, torch.from_numpy(lengths), clips, views, torch.tensor(labels))
 
-    def only(self, kinds: Iterable[str]) -> Windows:
-        """The same windows with these kinds of evidence alone."""
-        return replace(self, features={kind: self.features[kind] for kind in kinds})
+    def only(self, names: Iterable[str]) -> Windows:
+        """The same windows with these inputs alone."""
+        return replace(self, inputs={name: self.inputs[name] for name in names})
 
     def batch(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The features, float32, and the lengths of some windows."""
-        return {kind: values[rows].float() for kind, values in self.features.items()}, self.lengths[rows]
+        """The inputs, float32, and the lengths of some windows."""
+        return {name: held.of(rows) for name, held in self.inputs.items()}, self.lengths[rows]
+
+
+def _held(kind: str, looks: Sequence[ClipFeatures]) -> dict[str, Held]:
+    """What one kind's encoder gave, by name of the head's input."""
+    steps = max(max(look.lengths) for look in looks)
+    places: list[NDArray[np.int64]] = []
+    first = 0
+    for look in looks:
+        for window in range(len(look.lengths)):
+            row = first + look.held(kind, window)
+            places.append(np.pad(row, (0, steps - len(row)), mode="edge"))
+        first += len(look.kinds[kind].features)
+    rows = torch.from_numpy(np.stack(places))
+    maps = [maps for look in looks if (maps := look.kinds[kind].maps) is not None]
+    features = np.concatenate([look.kinds[kind].features for look in looks])
+    found = {kind: Held(torch.from_numpy(features), rows)}
+    return found | ({kind + MAP: Held(torch.from_numpy(np.concatenate(maps)), rows)} if maps else {})
 
 
 def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
-    """Lets a head shift and scale its features by the mean and deviation of the windows' mean features."""
-    lengths = windows.lengths[rows]
-    steps = next(iter(windows.features.values())).shape[1]
-    mask = (torch.arange(steps) < lengths.unsqueeze(1)).unsqueeze(2)
-    for kind, values in windows.features.items():
-        means = (values[rows].float() * mask).sum(1) / lengths.unsqueeze(1)
+    """Lets a head shift and scale its inputs by the mean and deviation of what the windows see on average.
+
+    Features are averaged over a window's steps; of a map, every position counts by itself.
+    """
+    for name, held in windows.inputs.items():
+        means = torch.cat([_mean(held.of(few), windows.lengths[few]) for few in torch.split(rows, _FEW)])
         # A feature that never fires has no deviation.
-        head.standardise(kind, means.mean(0), means.std(0) + 1e-3)
+        head.standardise(name, means.mean(0), means.std(0) + 1e-3)
+
+
+def _mean(values: Tensor, lengths: Tensor) -> Tensor:
+    """The mean over each row's steps: [B, T, ..., D] → [B * ..., D]."""
+    live = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
+    sums = (values * live.view(*live.shape, *[1] * (values.dim() - 2))).sum(1)
+    return (sums / lengths.view(-1, *[1] * (sums.dim() - 1))).flatten(0, -2)
 
 
 @dataclass(frozen=True)
@@ -142,15 +176,18 @@ def last(logits: Tensor, lengths: Tensor) -> Tensor:
 def predict(head: Classifier, windows: Windows, clips: NDArray[np.int64]) -> Tensor:
     """The logits of clips as serving sees them, the mean over each one's windows: float32 [clips, C]."""
     head.eval()
-    windows = windows.only(head.config.features)
+    windows = windows.only(head.config.shape.inputs)
     own = np.flatnonzero(np.isin(windows.clips, clips) & (windows.views == 0))
-    rows = torch.from_numpy(own)
     with torch.no_grad():
-        features, lengths = windows.batch(rows)
-        logits = last(head(features, lengths, head.start(len(rows))).logits, lengths)
+        logits = torch.cat([_last_logits(head, windows, rows) for rows in torch.split(torch.from_numpy(own), _FEW)])
     place = torch.from_numpy(np.searchsorted(clips, windows.clips[own]))
     sums = torch.zeros(len(clips), logits.shape[1]).index_add_(0, place, logits)
     return sums / torch.bincount(place, minlength=len(clips)).unsqueeze(1)
+
+
+def _last_logits(head: Classifier, windows: Windows, rows: Tensor) -> Tensor:
+    inputs, lengths = windows.batch(rows)
+    return last(head(inputs, lengths, head.start(len(rows))).logits, lengths)
 
 
 def fit(
@@ -174,7 +211,7 @@ def fit(
         watch: clips to watch, ascending; training stops when they no longer gain.
         epochs: how many; by default the horizon.
     """
-    windows = windows.only(config.features)
+    windows = windows.only(config.shape.inputs)
     under_way = _Training(config, training, windows, clips, seed)
     history: list[Epoch] = []
     best, least = 0, float("inf")
@@ -218,9 +255,9 @@ class _Training:
         batches = _batches(self._windows, self._clips, self._training, self._draw)
         return Epoch(number, float(np.mean([self._step(*batch) for batch in batches])))
 
-    def _step(self, features: Mapping[str, Tensor], lengths: Tensor, targets: Tensor) -> float:
+    def _step(self, inputs: Mapping[str, Tensor], lengths: Tensor, targets: Tensor) -> float:
         self._head.train()
-        experts = last(self._head(features, lengths, self._head.start(len(lengths))).experts, lengths)
+        experts = last(self._head(inputs, lengths, self._head.start(len(lengths))).experts, lengths)
         # Each expert has to answer by itself, too: trained only together they lean on each other and overfit.
         opinions = [*experts, experts.sum(0)]
         smoothing = self._training.smoothing
@@ -246,7 +283,7 @@ def _watched(head: Classifier, windows: Windows, clips: NDArray[np.int64], epoch
 
 
 Batch = tuple[dict[str, Tensor], Tensor, Tensor]
-"""Features by kind, float32 [B, T, D]; lengths, int64 [B]; the share of each label, float32 [B, C]."""
+"""The head's inputs by name, float32 [B, T, ...]; lengths, int64 [B]; the share of each label, float32 [B, C]."""
 
 
 def _batches(
@@ -258,12 +295,12 @@ def _batches(
     labels = F.one_hot(windows.labels).float()
     for batch in np.array_split(rows, max(1, round(len(rows) / training.batch))):
         chosen = torch.from_numpy(batch)
-        features, lengths = windows.batch(chosen)
+        inputs, lengths = windows.batch(chosen)
         targets = labels[windows.clips[batch]]
         if training.mixup:
             share = float(draw.beta(training.mixup, training.mixup))
             other = torch.from_numpy(draw.permutation(len(batch)))
-            features = {kind: share * values + (1 - share) * values[other] for kind, values in features.items()}
+            inputs = {name: share * values + (1 - share) * values[other] for name, values in inputs.items()}
             targets = share * targets + (1 - share) * targets[other]
             lengths = torch.maximum(lengths, lengths[other])
-        yield features, lengths, targets
+        yield inputs, lengths, targets

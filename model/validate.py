@@ -9,15 +9,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.net.classifier import ClassifierConfig
+from model.net.classifier import MAP_HEADS, ClassifierConfig
+from model.net.reader import MAP, Grid
 from model.run import Comparison, Trial, Variant
 from model.train import Epoch, TrainConfig, Windows, fit, predict
 
 
 def configure(variant: Variant, windows: Windows) -> ClassifierConfig:
     """The network of a variant, as wide as the features at hand."""
-    widths = {kind: int(windows.features[kind].shape[2]) for kind in variant.kinds}
-    return ClassifierConfig(widths, int(windows.labels.max()) + 1, variant.head)
+    widths = {kind: windows.inputs[kind].values.shape[1] for kind in variant.kinds}
+    mapped = [kind for kind in variant.kinds if kind + MAP in windows.inputs] if variant.head in MAP_HEADS else []
+    maps = {kind: Grid(*windows.inputs[kind + MAP].values.shape[1:]) for kind in mapped}
+    return ClassifierConfig(widths, int(windows.labels.max()) + 1, variant.head, maps=maps)
 
 
 def trial(

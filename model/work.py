@@ -83,7 +83,7 @@ def _write_encoders(run: Run, plan: Plan) -> None:
         path = run.encoder(kind.name)
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_encoder(pretrained(), kind.size, path)
+            write_encoder(pretrained(with_map=kind.name == plan.mapped), kind.size, path)
 
 
 def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, views: int) -> Windows:

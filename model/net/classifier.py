@@ -1,40 +1,77 @@
-"""The recurrent head: features of all kinds of evidence, step by step, to logits.
+"""The head: features of all kinds of evidence, step by step, to logits.
 
-Each kind of evidence has an expert of its own, linear in its features; over them stands an LSTM that reads all kinds
-together. Every step each expert votes, and the answer after a step is the mean of all votes so far, summed over the
-experts: a product of experts (Hinton, *Neural Computation* 14, 2002). Without the LSTM it is the mean-pooled baseline,
-which is where a head with one starts from.
+Each kind of evidence has an expert of its own, linear in its features; over them stands a recurrent network that reads
+all kinds together, the reader. Every step each expert votes, and its answer after a step is the mean of its votes so
+far; the answer is the sum over the experts: a product of experts (Hinton, *Neural Computation* 14, 2002). Without the
+reader it is the mean-pooled baseline, which is where a head with one starts from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from model.net.lstm import Lstm, LstmConfig, SteadyDropout
+from model.net.article import Article
+from model.net.attention import Attention, AttentionConfig
+from model.net.bidirectional import Bidirectional
+from model.net.convlstm import ConvLstm, ConvLstmConfig
+from model.net.layernorm import LayerNormLstm
+from model.net.lstm import Lstm, LstmConfig
+from model.net.peephole import Peephole
+from model.net.reader import MAP, Grid, Output, Reader, Shape, SteadyDropout
+from model.net.recurrent import Recurrent
+from model.net.spatial import Spatial, SpatialConfig
 
-HeadName = Literal["lstm", "mean"]
+HeadName = Literal[
+    "lstm", "peephole", "article", "layernorm", "attention", "spatial", "convlstm", "bidirectional", "mean"
+]
+HEADS: tuple[HeadName, ...] = get_args(HeadName)
+MAP_HEADS: frozenset[HeadName] = frozenset({"spatial", "convlstm"})
+"""Those that read an encoder's map."""
 
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """A recurrent head.
+    """A head.
 
     Attributes:
         features: the length of the feature vector of each kind of evidence, by name.
         labels: how many actions there are.
-        head: `lstm`, or `mean` for the experts alone.
-        lstm: the size of the LSTM; a `mean` head has none.
+        head: which reader stands over the experts; `mean` has none.
+        lstm: the size of the LSTM.
+        maps: the map of the kind that the head reads with its positions, where it does.
+        attention, spatial, convlstm: sizes that only the heads of these names have.
     """
 
     features: Mapping[str, int]
     labels: int
     head: HeadName = "lstm"
     lstm: LstmConfig = field(default_factory=LstmConfig)
+    maps: Mapping[str, Grid] = field(default_factory=dict)
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    spatial: SpatialConfig = field(default_factory=SpatialConfig)
+    convlstm: ConvLstmConfig = field(default_factory=ConvLstmConfig)
+
+    @property
+    def shape(self) -> Shape:
+        """What the head is given."""
+        return Shape(self.features, self.maps)
+
+
+_READERS: Mapping[HeadName, Callable[[ClassifierConfig], Reader]] = {
+    "lstm": lambda config: Recurrent(config.shape, config.lstm, Lstm),
+    "peephole": lambda config: Recurrent(config.shape, config.lstm, Peephole),
+    "article": lambda config: Recurrent(config.shape, config.lstm, Article),
+    "layernorm": lambda config: Recurrent(config.shape, config.lstm, LayerNormLstm),
+    "attention": lambda config: Attention(config.shape, config.lstm, config.attention),
+    "spatial": lambda config: Spatial(config.shape, config.lstm, config.spatial),
+    "convlstm": lambda config: ConvLstm(config.shape, config.lstm, config.convlstm),
+    "bidirectional": lambda config: Bidirectional(config.shape, config.lstm),
+}
 
 
 @dataclass(frozen=True)
@@ -44,10 +81,12 @@ class Answer:
     Attributes:
         experts: logits of each expert, float32 [E, B, T, C]; row t is the answer after t + 1 steps.
         state: what to hand in with the steps that follow, by name, float32 [B, size] each.
+        outputs: what else the head gives, by name; see `Classifier.outputs`.
     """
 
     experts: Tensor
     state: dict[str, Tensor]
+    outputs: dict[str, Tensor]
 
     @property
     def logits(self) -> Tensor:
@@ -58,7 +97,8 @@ class Answer:
 class Classifier(nn.Module):
     """Features to logits, with everything that has to be remembered as state.
 
-    State: `votes`, the experts' votes so far, each C wide; `steps`, how many there were; and the LSTM's `h` and `c`.
+    State: `votes`, the votes so far of each expert that votes, each C wide; `steps`, how many there were; and the
+    reader's own.
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
@@ -68,57 +108,68 @@ class Classifier(nn.Module):
         self.means = nn.ParameterDict()
         self.deviations = nn.ParameterDict()
         self.experts = nn.ModuleDict()
-        for name, length in config.features.items():
+        widths = {**config.features, **{kind + MAP: grid.channels for kind, grid in config.maps.items()}}
+        for name, length in widths.items():
             self.means[name] = nn.Parameter(torch.zeros(length), requires_grad=False)
             self.deviations[name] = nn.Parameter(torch.ones(length), requires_grad=False)
+        for name, length in config.features.items():
             self.experts[name] = expert = nn.Linear(length, config.labels)
             nn.init.zeros_(expert.weight)
             nn.init.zeros_(expert.bias)
-        if config.head == "lstm":
-            small = config.lstm
-            self.narrow = nn.ModuleDict(
-                {n: nn.Linear(length, small.bottleneck) for n, length in config.features.items()}
-            )
-            self.dropout = SteadyDropout(small.dropout)
-            self.lstm = Lstm(small.bottleneck * len(config.features), small.hidden)
-            self.read = nn.Linear(small.hidden, config.labels)
+        self.reader = _READERS[config.head](config) if config.head in _READERS else None
+        if self.reader is not None:
+            self.dropout = SteadyDropout(config.lstm.dropout)
+            self.read = nn.Linear(self.reader.width, config.labels)
 
     @property
     def state_sizes(self) -> dict[str, int]:
         """The length of each part of the state, by name."""
-        lstm = self.config.head == "lstm"
-        votes = {"votes": self.config.labels * (len(self.config.features) + lstm), "steps": 1}
-        return votes | ({"h": self.config.lstm.hidden, "c": self.config.lstm.hidden} if lstm else {})
+        voters = len(self.config.features) + (self.reader is not None and not self.reader.sums_up)
+        own = {} if self.reader is None else self.reader.state_sizes
+        return {"votes": self.config.labels * voters, "steps": 1, **own}
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What the head gives beside logits."""
+        return () if self.reader is None else self.reader.outputs
+
+    @property
+    def streams(self) -> bool:
+        """Whether a sequence in chunks, with the state handed on, gets the answer of the whole sequence."""
+        return self.reader is None or self.reader.streams
 
     def start(self, batch: int) -> dict[str, Tensor]:
         """The state before the first step: zeros."""
         return {name: torch.zeros(batch, size) for name, size in self.state_sizes.items()}
 
     def standardise(self, name: str, mean: Tensor, deviation: Tensor) -> None:
-        """Sets what a kind's features, float32 [D], are shifted and scaled by."""
+        """Sets what an input's numbers, float32 [D], are shifted and scaled by."""
         with torch.no_grad():
             self.means[name].copy_(mean)
             self.deviations[name].copy_(deviation)
 
-    def forward(self, features: Mapping[str, Tensor], lengths: Tensor, state: Mapping[str, Tensor]) -> Answer:
+    def forward(self, inputs: Mapping[str, Tensor], lengths: Tensor, state: Mapping[str, Tensor]) -> Answer:
         """Reads a batch of sequences.
 
         Args:
-            features: by kind of evidence, float32 [B, T, D].
+            inputs: by name: the features of each kind of evidence, float32 [B, T, D], and the maps that the head reads,
+                float32 [B, T, rows, columns, channels].
             lengths: int64 [B], from 1 to T.
             state: what an earlier call returned, or `start`.
         """
-        inputs = {name: (features[name] - self.means[name]) / self.deviations[name] for name in self.config.features}
-        votes = [self.experts[name](inputs[name]) for name in inputs]
+        given = {name: (inputs[name] - self.means[name]) / self.deviations[name] for name in self.config.shape.inputs}
+        votes = [self.experts[name](given[name]) for name in self.config.features]
+        conclusions: list[Tensor] = []
         after: dict[str, Tensor] = {}
-        if self.config.head == "lstm":
-            narrowed = torch.cat([self.narrow[name](self.dropout(inputs[name])) for name in inputs], 2)
-            read, after["h"], after["c"] = self.lstm(narrowed, lengths, (state["h"], state["c"]))
-            votes.append(self.read(self.dropout(read)))
+        outputs: dict[str, Tensor] = {}
+        if self.reader is not None:
+            reading = self.reader(given, lengths, state)
+            after, outputs = dict(reading.state), reading.outputs
+            (conclusions if self.reader.sums_up else votes).append(self.read(self.dropout(reading.read)))
         sums = torch.cat(votes, 2).cumsum(1) + state["votes"].unsqueeze(1)
         counts = torch.arange(1, sums.shape[1] + 1, dtype=sums.dtype).view(1, -1, 1) + state["steps"].unsqueeze(1)
         last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, sums.shape[2])
         after["votes"] = sums.gather(1, last)[:, 0]
         after["steps"] = state["steps"] + lengths.view(-1, 1).to(sums.dtype)
-        experts = torch.stack((sums / counts).chunk(len(votes), 2))
-        return Answer(experts, {name: after[name] for name in self.state_sizes})
+        experts = torch.stack([*(sums / counts).chunk(len(votes), 2), *conclusions])
+        return Answer(experts, {name: after[name] for name in self.state_sizes}, outputs)

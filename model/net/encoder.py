@@ -17,6 +17,12 @@ from torch.nn import functional as F
 FEATURES = 1280
 """Length of the feature vector."""
 
+MAP_CHANNELS = 320
+"""Length of the vector at each position of the map."""
+
+SHRINK = 32
+"""How many pixels of a picture's side a position of the map stands for."""
+
 _STEM = 32
 # TensorFlow's batch normalisation, which the weights were trained with, has a larger epsilon than torch's.
 _BN_EPSILON = 1e-3
@@ -107,10 +113,15 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures to features: uint8 [N, H, W, 3] → float32 [N, 1280]; normalisation is part of the network."""
+    """Pictures to features: uint8 [N, H, W, 3] → float32 [N, 1280]; normalisation is part of the network.
 
-    def __init__(self) -> None:
+    An encoder with a map gives a second tensor, float32 [N, H / 32, W / 32, 320]: what the last block saw at each
+    position, before it is widened, rectified and averaged to features. It is a quarter as wide as what is averaged.
+    """
+
+    def __init__(self, *, with_map: bool = False) -> None:
         super().__init__()
+        self.with_map = with_map
         self.stem = nn.Sequential(*_convolution(3, _STEM, 3, 2), nn.ReLU6())
         blocks: list[nn.Module] = []
         channels = _STEM
@@ -121,13 +132,15 @@ class Encoder(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Sequential(*_convolution(channels, FEATURES, 1), nn.ReLU6())
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         planes = pictures.permute(0, 3, 1, 2).float()
         normalised = (planes - _MEAN) / _STD
-        return cast("Tensor", self.head(self.blocks(self.stem(normalised))).mean((2, 3)))
+        seen = self.blocks(self.stem(normalised))
+        features = self.head(seen).mean((2, 3))
+        return (features, seen.permute(0, 2, 3, 1)) if self.with_map else features
 
 
-def pretrained() -> Encoder:
+def pretrained(*, with_map: bool = False) -> Encoder:
     """An encoder with ImageNet weights.
 
     Raises:
@@ -139,7 +152,7 @@ def pretrained() -> Encoder:
     # Both networks list their layers in the order of computation, so names can be matched by position. The classifier
     # over ImageNet's thousand classes comes last and is left out.
     kept = [(name, value) for name, value in stored.items() if not name.startswith("_fc.")]
-    encoder = Encoder()
+    encoder = Encoder(with_map=with_map)
     names = list(encoder.state_dict())
     encoder.load_state_dict(OrderedDict((name, value) for name, (_, value) in zip(names, kept, strict=True)))
     return encoder

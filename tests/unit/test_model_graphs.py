@@ -1,30 +1,38 @@
-"""From torch to ONNX: the graphs say what the networks say, and a clip in chunks is the whole clip."""
+"""From torch to ONNX: the graphs say what the networks say, both say what numpy says, and a clip in chunks is whole."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
+from model import cli
+from service.errors import BundleError
 from tests.require import need
+from tests.unit import numpy_heads
 from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 if TORCH or TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from model.graph import write_encoder, write_recurrent
-    from model.net.classifier import Classifier, ClassifierConfig, HeadName
-    from model.net.encoder import pretrained
+    from model.graph import read_recurrent, write_encoder, write_recurrent
+    from model.net.classifier import MAP_HEADS, Classifier, ClassifierConfig, HeadName
+    from model.net.encoder import MAP_CHANNELS, pretrained
     from model.net.lstm import LstmConfig
+    from model.net.reader import Grid
+    from model.net.recurrent import Recurrent
 
 ENCODER_TOLERANCE = 1e-4  # absolute; features lie between 0 and 6
 RECURRENT_TOLERANCE = 1e-5  # absolute; logits lie between -5 and 5 here
 
 KINDS = {"appearance": 24, "motion": 16, "sound": 8}
+MAPPED = "appearance"
 LABELS = 5
+HEADS: "tuple[HeadName, ...]" = get_args(cli.Head)
+STREAMING = [head for head in HEADS if head != "bidirectional"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,28 +41,38 @@ def _torch() -> None:
 
 
 def make_head(name: "HeadName", kinds: Mapping[str, int]) -> "Classifier":
+    """A head whose weights are all drawn, those too that training starts at zero."""
     torch.manual_seed(7)
-    head = Classifier(ClassifierConfig(kinds, LABELS, name, LstmConfig(bottleneck=6, hidden=10))).eval()
-    for kind, length in kinds.items():
-        torch.nn.init.normal_(head.experts[kind].weight, std=0.1)  # type: ignore[arg-type]
-        head.standardise(kind, torch.rand(length), 0.5 + torch.rand(length))
+    maps = {next(iter(kinds)): Grid(5, 7, 12)} if name in MAP_HEADS else {}
+    head = Classifier(ClassifierConfig(kinds, LABELS, name, LstmConfig(bottleneck=6, hidden=10), maps)).eval()
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    for given, mean in head.means.items():
+        head.standardise(given, torch.rand(len(mean)), 0.5 + torch.rand(len(mean)))
     return head
 
 
-def make_features(kinds: Mapping[str, int], batch: int, steps: int) -> "dict[str, Tensor]":
+def make_inputs(head: "Classifier", batch: int, steps: int) -> "dict[str, Tensor]":
     torch.manual_seed(batch * 100 + steps)
-    return {kind: 2 * torch.rand(batch, steps, length) for kind, length in kinds.items()}
+    shape = head.config.shape
+    inputs = {kind: 2 * torch.rand(batch, steps, length) for kind, length in shape.features.items()}
+    return inputs | {f"{kind}_map": 2 * torch.rand(batch, steps, *grid) for kind, grid in shape.maps.items()}
 
 
-def ask(
-    session: ort.InferenceSession,
-    features: "Mapping[str, Tensor]",
-    lengths: "Tensor",
-    state: "Mapping[str, Tensor]",
-) -> "tuple[Tensor, dict[str, Tensor]]":
-    inputs = {**features, "lengths": lengths, **state}
-    logits, *following = session.run(None, {name: value.numpy() for name, value in inputs.items()})
-    return torch.from_numpy(logits), dict(zip(state, map(torch.from_numpy, following), strict=True))
+class Graph:
+    """A head, written to a file and opened again."""
+
+    def __init__(self, head: "Classifier", directory: Path) -> None:
+        self.path = directory / "recurrent.onnx"
+        write_recurrent(head, self.path)
+        self.session = ort.InferenceSession(self.path)
+
+    def ask(
+        self, inputs: "Mapping[str, Tensor]", lengths: "Tensor", state: "Mapping[str, Tensor]"
+    ) -> "dict[str, Tensor]":
+        given = {name: value.numpy() for name, value in {**inputs, "lengths": lengths, **state}.items()}
+        names = [output.name for output in self.session.get_outputs()]
+        return dict(zip(names, map(torch.from_numpy, self.session.run(None, given)), strict=True))
 
 
 def differ(one: "Tensor", other: "Tensor") -> float:
@@ -73,75 +91,172 @@ def test_the_encoders_graph_agrees_with_torch(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=ENCODER_TOLERANCE)
 
 
+def test_an_encoder_with_a_map_gives_the_same_features_and_where_they_are(tmp_path: Path) -> None:
+    size = 96
+    encoder = pretrained(with_map=True).eval()
+    write_encoder(encoder, size, tmp_path / "encoder.onnx")
+    write_encoder(pretrained().eval(), size, tmp_path / "plain.onnx")
+    pictures = np.random.default_rng(size).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    features, maps = ort.InferenceSession(tmp_path / "encoder.onnx").run(None, {"pictures": pictures})
+    (plain,) = ort.InferenceSession(tmp_path / "plain.onnx").run(None, {"pictures": pictures})
+    np.testing.assert_allclose(features, plain, rtol=0, atol=ENCODER_TOLERANCE)
+    assert maps.shape == (2, 3, 3, MAP_CHANNELS)
+    with torch.no_grad():
+        planes = torch.from_numpy(maps).permute(0, 3, 1, 2)
+        again = encoder.head(planes).mean((2, 3)).numpy()
+    np.testing.assert_allclose(again, features, rtol=0, atol=ENCODER_TOLERANCE)
+
+
 @pytest.mark.parametrize("kinds", [KINDS, {"motion": 16}], ids=["three kinds", "one kind"])
-@pytest.mark.parametrize("name", ["lstm", "mean"])
-def test_the_heads_graph_agrees_with_torch(name: "HeadName", kinds: dict[str, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", HEADS)
+def test_torch_numpy_and_the_graph_agree(name: "HeadName", kinds: dict[str, int], tmp_path: Path) -> None:
     head = make_head(name, kinds)
-    write_recurrent(head, tmp_path / "recurrent.onnx")
-    session = ort.InferenceSession(tmp_path / "recurrent.onnx")
+    graph = Graph(head, tmp_path)
+    lengths = torch.tensor([7, 2, 5])
+    inputs, state = make_inputs(head, 3, 7), head.start(3)
+    with torch.no_grad():
+        in_torch = head(inputs, lengths, state)
+    in_onnx = graph.ask(inputs, lengths, state)
+    weights = {key: value.numpy() for key, value in head.state_dict().items()}
+    for row, length in enumerate(lengths.tolist()):
+        alone = {key: value[row, :length].numpy() for key, value in inputs.items()}
+        logits, outputs = numpy_heads.answer(name, weights, list(kinds), next(iter(kinds)), alone)
+        for found in (in_torch.logits, in_onnx["logits"]):
+            np.testing.assert_allclose(found[row, :length], logits, rtol=0, atol=RECURRENT_TOLERANCE)
+        for output in head.outputs:
+            live = tuple(slice(length if side == "steps" else None) for side in output.axes)
+            for found in (in_torch.outputs[output.name], in_onnx[output.name]):
+                np.testing.assert_allclose(
+                    found[row][live], outputs[output.name], rtol=0, atol=RECURRENT_TOLERANCE, err_msg=output.name
+                )
+    assert set(in_torch.outputs) == {output.name for output in head.outputs}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_graph_goes_on_from_a_state_as_torch_does(name: "HeadName", tmp_path: Path) -> None:
+    head = make_head(name, KINDS)
+    graph = Graph(head, tmp_path)
     state = head.start(3)
-    for lengths in (torch.tensor([7, 2, 5]), torch.tensor([1, 1, 1])):  # the second call goes on from the first
-        features = make_features(kinds, 3, int(lengths.max()))
+    for lengths in (torch.tensor([7, 2, 5]), torch.tensor([1, 1, 1])):
+        inputs = make_inputs(head, 3, int(lengths.max()))
         with torch.no_grad():
-            expected = head(features, lengths, state)
-        logits, following = ask(session, features, lengths, state)
+            expected = head(inputs, lengths, state)
+        found = graph.ask(inputs, lengths, state)
         for row, length in enumerate(lengths.tolist()):
-            assert differ(logits[row, :length], expected.logits[row, :length]) <= RECURRENT_TOLERANCE
-        for part in state:
-            assert differ(following[part], expected.state[part]) <= RECURRENT_TOLERANCE * 10, part  # votes are sums
+            assert differ(found["logits"][row, :length], expected.logits[row, :length]) <= RECURRENT_TOLERANCE
+        for part in state:  # votes and weighted states are sums
+            assert differ(found[f"next_{part}"], expected.state[part]) <= RECURRENT_TOLERANCE * 10, part
         state = expected.state
 
 
-@pytest.mark.parametrize("name", ["lstm", "mean"])
+@pytest.mark.parametrize("name", STREAMING)
 def test_a_clip_in_chunks_is_the_whole_clip(name: "HeadName", tmp_path: Path) -> None:
     head = make_head(name, KINDS)
-    write_recurrent(head, tmp_path / "recurrent.onnx")
-    session = ort.InferenceSession(tmp_path / "recurrent.onnx")
-    whole = make_features(KINDS, 2, 12)
+    graph = Graph(head, tmp_path)
+    assert head.streams
+    whole = make_inputs(head, 2, 12)
     with torch.no_grad():
         expected = head(whole, torch.tensor([12, 12]), head.start(2)).logits
     in_torch = in_onnx = head.start(2)
     for start, end in ((0, 1), (1, 6), (6, 12)):
-        chunk = {kind: values[:, start:end].contiguous() for kind, values in whole.items()}
+        chunk = {given: values[:, start:end].contiguous() for given, values in whole.items()}
         lengths = torch.full((2,), end - start)
         with torch.no_grad():
             answer = head(chunk, lengths, in_torch)
-        logits, in_onnx = ask(session, chunk, lengths, in_onnx)
-        in_torch = answer.state
+        found = graph.ask(chunk, lengths, in_onnx)
+        in_torch, in_onnx = answer.state, {part: found[f"next_{part}"] for part in in_onnx}
         assert differ(answer.logits, expected[:, start:end]) <= RECURRENT_TOLERANCE
-        assert differ(logits, expected[:, start:end]) <= RECURRENT_TOLERANCE
+        assert differ(found["logits"], expected[:, start:end]) <= RECURRENT_TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["lstm", "mean"])
+def test_a_head_that_reads_backwards_says_that_it_does_not_stream() -> None:
+    head = make_head("bidirectional", KINDS)
+    assert not head.streams
+    whole = make_inputs(head, 1, 6)
+    first = {given: values[:, :3] for given, values in whole.items()}
+    with torch.no_grad():
+        early = head(first, torch.tensor([3]), head.start(1)).logits
+        assert differ(early, head(whole, torch.tensor([6]), head.start(1)).logits[:, :3]) > 1e-3
+
+
+@pytest.mark.parametrize("name", HEADS)
 def test_what_lies_beyond_a_clips_length_changes_nothing(name: "HeadName", tmp_path: Path) -> None:
     head = make_head(name, KINDS)
-    write_recurrent(head, tmp_path / "recurrent.onnx")
-    session = ort.InferenceSession(tmp_path / "recurrent.onnx")
-    alone = make_features(KINDS, 1, 4)
-    padded = {kind: torch.cat([values, torch.full_like(values, 99.0)], 1) for kind, values in alone.items()}
-    expected, state = ask(session, alone, torch.tensor([4]), head.start(1))
-    logits, padded_state = ask(session, padded, torch.tensor([4]), head.start(1))
+    graph = Graph(head, tmp_path)
+    alone = make_inputs(head, 1, 4)
+    padded = {given: torch.cat([values, torch.full_like(values, 99.0)], 1) for given, values in alone.items()}
+    expected = graph.ask(alone, torch.tensor([4]), head.start(1))
+    found = graph.ask(padded, torch.tensor([4]), head.start(1))
     with torch.no_grad():
         in_torch = head(padded, torch.tensor([4]), head.start(1))
-    assert differ(logits[:, :4], expected) <= RECURRENT_TOLERANCE
-    assert differ(in_torch.logits[:, :4], expected) <= RECURRENT_TOLERANCE
-    for part in state:
-        assert differ(padded_state[part], state[part]) <= RECURRENT_TOLERANCE
-        assert differ(in_torch.state[part], state[part]) <= RECURRENT_TOLERANCE * 10
+    assert differ(found["logits"][:, :4], expected["logits"]) <= RECURRENT_TOLERANCE
+    assert differ(in_torch.logits[:, :4], expected["logits"]) <= RECURRENT_TOLERANCE
+    for part in head.state_sizes:
+        assert differ(found[f"next_{part}"], expected[f"next_{part}"]) <= RECURRENT_TOLERANCE
+        assert differ(in_torch.state[part], expected[f"next_{part}"]) <= RECURRENT_TOLERANCE * 10
 
 
-def test_the_lstm_is_onnxs_own_operator(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_is_read_back_from_its_graph(name: "HeadName", tmp_path: Path) -> None:
+    head = make_head(name, KINDS)
+    again = read_recurrent(Graph(head, tmp_path).path)
+    assert again.config == head.config
+    assert not again.training
+    for part, values in head.state_dict().items():
+        assert torch.equal(again.state_dict()[part], values), part
+
+
+def test_only_a_head_of_ours_is_read_back(tmp_path: Path) -> None:
+    write_encoder(pretrained(), 32, tmp_path / "encoder.onnx")
+    for path in (tmp_path / "encoder.onnx", tmp_path / "missing.onnx"):
+        with pytest.raises(BundleError, match="does not say which network it is"):
+            read_recurrent(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "operator"),
+    [("lstm", "LSTM"), ("peephole", "LSTM"), ("bidirectional", "LSTM"), ("attention", "LSTM")]
+    + [(head, "Scan") for head in ("article", "layernorm", "spatial", "convlstm")],
+)
+def test_a_sequence_is_one_operator(name: "HeadName", operator: str, tmp_path: Path) -> None:
     import onnx
 
-    write_recurrent(make_head("lstm", KINDS), tmp_path / "recurrent.onnx")
-    operators = [node.op_type for node in onnx.load(tmp_path / "recurrent.onnx").graph.node]
-    assert operators.count("LSTM") == 1
-    assert not {"Loop", "Scan", "If"} & set(operators)
+    operators = [node.op_type for node in onnx.load(Graph(make_head(name, KINDS), tmp_path).path).graph.node]
+    assert [one for one in operators if one in {"LSTM", "Loop", "Scan", "If"}] == [operator]
 
 
-def test_an_untrained_head_answers_like_the_mean_of_its_features() -> None:
+@pytest.mark.parametrize("name", ["lstm", "peephole", "article", "layernorm"])
+def test_a_cells_moments_are_what_it_computes(name: "HeadName") -> None:
+    reader = make_head(name, KINDS).reader
+    assert isinstance(reader, Recurrent)
+    sequences = torch.rand(2, 5, reader.cell.inputs)
+    with torch.no_grad():
+        expected, h, cell = reader.cell(sequences, torch.tensor([5, 5]), reader.cell.start(2))
+        moments = reader.cell.moments(sequences, reader.cell.start(2))
+    assert differ(torch.stack([moment.hidden for moment in moments], 1), expected) <= RECURRENT_TOLERANCE
+    assert differ(moments[-1].hidden, h) <= RECURRENT_TOLERANCE
+    assert differ(moments[-1].cell, cell) <= RECURRENT_TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["lstm", "peephole", "article", "layernorm"])
+def test_a_cell_starts_with_an_open_forget_gate_and_orthogonal_recurrence(name: "HeadName") -> None:
+    torch.manual_seed(1)
+    reader = Classifier(ClassifierConfig(KINDS, LABELS, name)).reader
+    assert isinstance(reader, Recurrent)
+    cell, hidden = reader.cell, reader.cell.hidden
+    said_by_nothing = cell.project(torch.zeros(1, cell.inputs))[0]
+    assert torch.equal(said_by_nothing.chunk(4)[1], torch.ones(hidden))
+    assert torch.equal(said_by_nothing.chunk(4)[0], torch.zeros(hidden))
+    of_state = next(
+        value for key, value in cell.state_dict().items() if key.endswith(("weight_hh_l0", "of_state.weight"))
+    )
+    for gate in of_state.chunk(4):
+        assert differ(gate @ gate.T, torch.eye(hidden)) < 1e-5
+
+
+def test_a_mean_head_answers_like_the_mean_of_its_features() -> None:
     head = make_head("mean", KINDS)
-    features = make_features(KINDS, 2, 6)
+    features = make_inputs(head, 2, 6)
     lengths = torch.tensor([6, 3])
     with torch.no_grad():
         logits = head(features, lengths, head.start(2)).logits
