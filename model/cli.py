@@ -19,7 +19,7 @@ ClipsOption = Annotated[
     Path | None,
     typer.Option(help="Where the CSV's paths start; default: the directory beside it that has its name, else its own."),
 ]
-CacheOption = Annotated[Path, typer.Option(help="Where features are kept between runs.")]
+CacheOption = Annotated[Path, typer.Option(help="Where features and encoders are kept between runs.")]
 JobsOption = Annotated[int, typer.Option(min=1, help="Cores to use.")]
 
 
@@ -103,6 +103,22 @@ def evaluate(
     dataset = Dataset.read(data, clips, folds=False)
     accuracy = work.evaluate(model, dataset, output, cache.expanduser(), jobs)
     typer.echo(f"accuracy {100 * accuracy:.1f} % on {len(dataset.clips)} clips")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Finished runs, on the same clips.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV for the table.")] = None,
+) -> None:
+    """Put the heads of several runs side by side: accuracy by fold, size, time, whether they stream."""
+    _need_extra()
+    from model import work
+    from model.family import family, write_family
+    from model.run import Run
+
+    members = family([Run(run) for run in runs])
+    work.show_family(members)
+    if output is not None:
+        write_family(output, members)
 
 
 def quantize(

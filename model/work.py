@@ -17,11 +17,11 @@ from rich.table import Table
 
 from model.answer import answer
 from model.data import Clip, DataError, Dataset
+from model.encoders import share_encoder
 from model.evaluate import calibration, confusion, fit_temperature
 from model.export import load_head
+from model.family import COLUMNS, Member, cells
 from model.features import ClipFeatures, Extractor
-from model.graph import write_encoder
-from model.net.encoder import pretrained
 from model.quantize import Pictures, calibration_clips, calibration_pictures
 from model.quantize import quantize as write_twin
 from model.report import (
@@ -67,7 +67,7 @@ def train(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> Non
         DataError: a clip cannot be decoded.
     """
     torch.set_num_threads(jobs)
-    _write_encoders(run, plan)
+    _share_encoders(run, plan, cache)
     windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
     folds = np.array([clip.fold for clip in dataset.clips])
     todo = list(itertools.product(plan.variants, range(plan.seeds), dataset.folds))
@@ -78,12 +78,9 @@ def train(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> Non
     _finish(run, plan, windows)
 
 
-def _write_encoders(run: Run, plan: Plan) -> None:
+def _share_encoders(run: Run, plan: Plan, cache: Path) -> None:
     for kind in plan.recipe.evidence:
-        path = run.encoder(kind.name)
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_encoder(pretrained(with_map=kind.name == plan.mapped), kind.size, path)
+        share_encoder(cache / "encoders", kind.size, run.encoder(kind.name), with_map=kind.name == plan.mapped)
 
 
 def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, views: int) -> Windows:
@@ -207,13 +204,7 @@ def show(run: Run) -> None:
     """Prints a run's table and calibration."""
     plan, final, trials = run.plan(), run.final(), run.trials()
     folds = sorted({one.fold for one in trials})
-    table = Table(
-        title=f"Accuracy in %, {plan.clips} clips, mean of {plan.seeds} repetition(s)",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 0, 0, 1),
-        pad_edge=False,
-    )
+    table = _table(f"Accuracy in %, {plan.clips} clips, mean of {plan.seeds} repetition(s)")
     table.add_column("head / fold", no_wrap=True)
     for column in (*map(str, folds), "all", "spread", "epochs"):
         table.add_column(column, justify="right")
@@ -224,6 +215,20 @@ def show(run: Run) -> None:
         console.print(
             f"{name} calibration: temperature {found.temperature:.3f}, NLL {found.nll:.3f}, ECE {found.ece:.3f}"
         )
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+
+
+def show_family(members: Sequence[Member]) -> None:
+    """Prints heads side by side."""
+    table = _table("Accuracy in %; times on one core, encoders excluded")
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == COLUMNS[0] else "right", no_wrap=True)
+    for member in members:
+        table.add_row(*cells(member)[: len(COLUMNS)])
+    console.print(table)
 
 
 def _cells(row: Row) -> list[str]:

@@ -1,0 +1,47 @@
+"""The ONNX encoders, written once and shared by all runs that look alike."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import torch
+
+from model import graph
+from model.graph import write_encoder
+from model.net import encoder as network
+from model.net.encoder import pretrained
+
+_CODE = (graph, network)
+"""What decides the bytes of an encoder, beside torch: when it changes, those that were kept are others."""
+
+
+def share_encoder(cache: Path, size: int, path: Path, *, with_map: bool) -> None:
+    """Puts the pretrained encoder for pictures of a size at a path: a link to the one that is kept, where that can be.
+
+    Args:
+        cache: the directory in which encoders are kept.
+        size: the side of a picture in pixels.
+        path: where it is wanted; what is there stays.
+        with_map: whether it gives its map, too.
+    """
+    if path.is_file():
+        return
+    kept = cache / f"{_identity(size, with_map=with_map)}.onnx"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=kept.parent, suffix=".unfinished", delete=False) as unfinished:
+            write_encoder(pretrained(with_map=with_map), size, Path(unfinished.name))
+        Path(unfinished.name).replace(kept)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.hardlink_to(kept)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(kept, path)
+
+
+def _identity(size: int, *, with_map: bool) -> str:
+    code = "".join(hashlib.sha256(Path(str(one.__file__)).read_bytes()).hexdigest() for one in _CODE)
+    return hashlib.sha256(f"{torch.__version__}/{code}/{size}/{with_map}".encode()).hexdigest()
