@@ -66,6 +66,7 @@ class Bundle:
         for one, encoders in loaded.items():
             for kind in card.evidence:
                 _check_tensors(_file(kind, one), encoders[kind.name].session, _encoder_tensors(kind))
+                _check_picture(_file(kind, one), encoders[kind.name], kind)
         _check_tensors(card.recurrent.file, session, _recurrent_tensors(card))
         # Encoders may belong to several bundles, so that their metadata are nobody's.
         _check_metadata(card.recurrent.file, session, card)
@@ -185,6 +186,17 @@ def _check_metadata(file: str, session: Session, card: Card) -> None:
             raise _mismatch(f"{CARD} gives {key} as {value}", f"the metadata of {file} as {stated}")
 
 
+def _check_picture(file: str, encoder: Encoder, kind: Evidence) -> None:
+    """Encodes a picture where the graph leaves open what its features and its map measure."""
+    if all(None not in tensor.shape[1:] for tensor in encoder.session.outputs):
+        return
+    for name, rows in encoder.encode([np.zeros((kind.size, kind.size, 3), dtype=np.uint8)]).items():
+        if rows.shape[1:] != kind.inputs[name]:
+            raise _mismatch(
+                f"by {CARD}, {file} gives {name} of {kind.inputs[name]} for a picture", f"the graph {rows.shape[1:]}"
+            )
+
+
 def _check_step(card: Card, recurrent: Recurrent) -> None:
     """Takes steps from zeros: an exported graph may leave open how many labels it has, and what its state measures."""
     steps = 2  # one could not be told from a side of 1
@@ -193,7 +205,10 @@ def _check_step(card: Card, recurrent: Recurrent) -> None:
         for step in range(0, steps, kind.cadence):
             for name, shape in kind.inputs.items():
                 sequence.put(name, 0, step, np.zeros(shape, dtype=np.float32))
-    read = recurrent.read(sequence.inputs((steps,)), outputs=[output.name for output in card.recurrent.outputs])
+    try:
+        read = recurrent.read(sequence.inputs((steps,)), outputs=[output.name for output in card.recurrent.outputs])
+    except Exception as error:  # whatever onnxruntime raises: it has no error of its own for shapes that do not fit
+        raise _mismatch(f"by {CARD}, {card.recurrent.file} reads what encoders give", f"it fails: {error}") from error
     given = {LOGITS: read.logits} | {NEXT + name: part for name, part in read.state.items()}
     sizes = {LOGITS: len(card.labels)} | {NEXT + part.name: part.size for part in card.recurrent.state}
     for name, size in sizes.items():
