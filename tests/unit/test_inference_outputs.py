@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from bench.peers.work import Work
+from model.answer import answer
 from service.errors import BundleError, BundleMismatch
+from service.http.schemas import OutputsOut
 from service.inference.batcher import Batcher, Order
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import Card, Output
-from service.inference.outputs import by_window
+from service.inference.outputs import WindowOutputs, by_window
 from service.inference.sequence import Sequence
 from service.inference.session import Device
 from service.video.decode import DecodeTask, MadePicture, decode
@@ -258,6 +261,14 @@ def test_a_clip_is_read_as_by_hand(loaded: Bundle) -> None:
     assert state.keys() == reading.state.keys() == {"h"}
 
 
+def test_those_who_answer_without_the_service_give_the_golden_scores_too(made: Path, loaded: Bundle) -> None:
+    golden = loaded.card.golden
+    np.testing.assert_allclose(answer(loaded, loaded.golden_clip), golden.scores, atol=1e-6)
+    best = Work(made, threads=1).answer(loaded.golden_clip)["predictions"][0]
+    assert (best["label"], best["score"]) == ("light", pytest.approx(golden.scores[1], abs=1e-6))
+    assert Work(made, "int8", threads=1).answer(loaded.golden_clip)["predictions"][0] == best
+
+
 def test_bound_inputs_and_outputs_change_no_answer(made: Path) -> None:
     loaded = Bundle.load(made, CPU)
     pictures = list(np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8))
@@ -316,6 +327,16 @@ def test_outputs_are_cut_to_the_steps_of_their_window() -> None:
     np.testing.assert_array_equal(second.values["hops"], values["hops"][1, :, :2])
     np.testing.assert_array_equal(second.values["pairs"], values["pairs"][1, :2, :2])
     assert float(second.values["whole"]) == 6
+
+
+def test_outputs_go_over_the_wire_as_numbers_or_null() -> None:
+    values = np.asarray([[1 / 3, np.inf], [np.nan, 12345678]], dtype=np.float32)
+    sent = OutputsOut.of(WindowOutputs(1, (0.5, 0.6), {"gates": values, "whole": np.asarray(2.5, dtype=np.float32)}))
+    assert sent.model_dump() == {
+        "window": 1,
+        "times_s": [0.5, 0.6],
+        "values": {"gates": [[0.333333, None], [None, 12345700.0]], "whole": 2.5},
+    }
 
 
 def _pictures(bundle: Bundle, seed: int) -> Iterator[MadePicture]:
