@@ -30,9 +30,10 @@ def look(bundle: Bundle, data: bytes) -> Mapping[str, NDArray[np.float32] | NDAr
 
     def encode(kind: str) -> None:
         made = waiting.pop(kind)
-        features = bundle.encoders[kind].encode([picture.pixels for picture in made])
-        for picture, vector in zip(made, features, strict=True):
-            sequence.put(kind, picture.window, picture.step, vector)
+        encoded = bundle.encoders[kind].encode([picture.pixels for picture in made])
+        for name, rows in encoded.items():
+            for picture, row in zip(made, rows, strict=True):
+                sequence.put(name, picture.window, picture.step, row)
 
     def take(made: MadePicture) -> None:
         waiting[made.kind].append(made)

@@ -105,10 +105,9 @@ def _make(run: Run, plan: Plan, final: Final, directory: Path, golden: Path, tit
         for kind in final.config.features:
             shutil.copyfile(run.twin(kind), directory / _twin(kind))
         card = _with_twins(card, twins, plan)
-    for name in card.files:
-        if name != clip.name:
-            write_metadata(directory / name, metadata(card))
-    records = {n: FileRecord(sha256=sha256(directory / n), bytes=(directory / n).stat().st_size) for n in card.files}
+    # The recurrent graph alone is this bundle's own: others, of another name and version, may share its encoders.
+    write_metadata(directory / _RECURRENT, metadata(card))
+    records = {name: _record(card.path(directory, name), old) for name, old in card.files.items()}
     card = _write(directory, card.model_copy(update={"files": records}))
     scores = _golden_scores(directory, clip, "fp32")
     card = card.model_copy(update={"golden": Golden(clip=clip.name, scores=scores)})
@@ -116,6 +115,10 @@ def _make(run: Run, plan: Plan, final: Final, directory: Path, golden: Path, tit
         int8 = card.int8.model_copy(update={"scores": _golden_scores(directory, clip, "int8")})
         card = card.model_copy(update={"int8": int8})
     return _write(directory, card)
+
+
+def _record(path: Path, old: FileRecord) -> FileRecord:
+    return old.model_copy(update={"sha256": sha256(path), "bytes": path.stat().st_size})
 
 
 def _golden_scores(directory: Path, clip: Path, precision: Precision) -> tuple[float, ...]:

@@ -45,7 +45,7 @@ class Teller(Protocol):
         """Called after the last."""
 
 
-def predict_all(clips: Iterable[Path], options: Options, form: Form, top_k: int, min_score: float) -> bool:
+def predict_all(clips: Iterable[Path], options: Options, form: Form, query: Query) -> bool:
     """Answers clips and tells each on standard output; errors in tables and CSV go to standard error.
 
     Returns:
@@ -54,7 +54,6 @@ def predict_all(clips: Iterable[Path], options: Options, form: Form, top_k: int,
     Raises:
         BundleError: the bundle cannot be served.
     """
-    query = Query(top_k=top_k, min_score=min_score)
     return asyncio.run(_predict_all(list(clips), options, _TELLERS[form](), query))
 
 

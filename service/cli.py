@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from service import logs
@@ -17,12 +18,13 @@ from service.app import build
 from service.batch import Form, predict_all
 from service.errors import KinemaError
 from service.inference.bundle import Bundle
-from service.inference.card import Card
+from service.inference.card import Card, FileRecord, Output
 from service.inference.session import Device
 from service.load.arrivals import Arrivals
 from service.load.bench import bench as measure
 from service.load.offer import Pace
 from service.load.step import Goal
+from service.pipeline import Query
 from service.server import Server
 from service.settings import Settings
 
@@ -90,13 +92,18 @@ def predict(
     min_score: Annotated[float, typer.Option(min=0, max=1, help="Only predictions with at least this score.")] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object for each clip, one a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A CSV row for each prediction.")] = False,
+    outputs: Annotated[
+        bool, typer.Option("--outputs", help="With --json: also what the model's head gives beside scores.")
+    ] = False,
 ) -> None:
     """Say what is being done in clips. A bad clip does not stop the rest; the exit code is then 1."""
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
+    if outputs and not as_json:
+        raise typer.BadParameter("--outputs needs --json")
     form: Form = "json" if as_json else "csv" if as_csv else "table"
     settings = _settings(model=model)
-    if not predict_all(clips, settings.options(), form, top_k, min_score):
+    if not predict_all(clips, settings.options(), form, Query(top_k=top_k, min_score=min_score, outputs=outputs)):
         raise typer.Exit(1)
 
 
@@ -133,15 +140,32 @@ def models(
             f"{kind.name}: {kind.picture}, {kind.size} px, every {kind.cadence} steps" for kind in card.evidence
         ),
         "sampling": f"{card.sampling.num_clips} windows of {card.sampling.clip_len} steps at {card.sampling.fps:g} fps",
-        "head": card.recurrent.head,
+        "head": f"{card.recurrent.head}, {_STREAMS[card.recurrent.streams]}",
+        "outputs": "\n".join(map(_output, card.recurrent.outputs)) or "no others than scores",
         "precision": f"{bundle.precision} on one core of this machine\n{_twins(card)}",
         "metrics": "\n".join(f"{one.name} {one.value:.3f} on {one.clips} clips ({one.split})" for one in card.metrics),
         "licences": f"weights: {card.licences.weights}\ndata: {card.licences.data}",
-        "files": "\n".join(f"{name}, {record.bytes} bytes, verified" for name, record in card.files.items()),
+        "files": "\n".join(_file(name, record) for name, record in card.files.items()),
     }
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     Console().print(table)
+
+
+_STREAMS = {
+    True: "streams: chunks with the state handed on are the whole clip",
+    False: "needs the whole window at once",
+}
+
+
+def _output(output: Output) -> str:
+    sides = ", ".join(map(str, output.axes))
+    return f"{output.name} [{sides}]: {output.description}"
+
+
+def _file(name: str, record: FileRecord) -> str:
+    place = "" if record.beside is None else f" in {record.beside} beside the bundle"
+    return f"{name}{place}, {record.bytes} bytes, verified"
 
 
 def _twins(card: Card) -> str:

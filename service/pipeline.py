@@ -19,7 +19,10 @@ from service.errors import DeadlineExceeded, EngineDead
 from service.events import ClipAnswered, Observe, Timing, ignore
 from service.inference.batcher import Batcher, Order
 from service.inference.bundle import Bundle
+from service.inference.card import Card
+from service.inference.outputs import WindowOutputs, by_window
 from service.inference.postprocess import Prediction, rank, scores
+from service.inference.session import Reading
 from service.video.decode import Decoded, DecodeTask
 from service.video.encoded import EncodedClip
 from service.video.pool import DecoderPool, Decoding, LaneName
@@ -45,22 +48,25 @@ class Query:
         top_k: at most so many predictions.
         min_score: only predictions with at least this score, in [0, 1].
         start_s, end_s: the span to look at, [start_s, end_s) in seconds; `end_s` None means to the end.
+        outputs: whether the head's further outputs are wanted.
     """
 
     top_k: int = 5
     min_score: float = 0.0
     start_s: float = 0.0
     end_s: float | None = None
+    outputs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was seen, when, how sure, and where the time went."""
+    """What was seen, when, how sure, and where the time went; `outputs` is None where they were not asked for."""
 
     predictions: tuple[Prediction, ...]
     scores: NDArray[np.float64]
     decoded: Decoded
     timing: Timing
+    outputs: tuple[WindowOutputs, ...] | None
     warnings: tuple[str, ...]
 
 
@@ -176,11 +182,13 @@ class Pipeline:
         encoded_s = time.perf_counter()
         if not self.batcher.alive:
             raise EngineDead("the engine stopped before the clip was answered", "Send the clip again.")
-        logits = await asyncio.get_running_loop().run_in_executor(
-            self._recurrence, self._recur, order, decoding.decoded.steps
+        decoded = decoding.decoded
+        further = card.recurrent.outputs if query.outputs else ()
+        reading = await asyncio.get_running_loop().run_in_executor(
+            self._recurrence, self._recur, order, decoded.steps, [output.name for output in further]
         )
         ended_s = time.perf_counter()
-        values = scores(logits, card.temperature)
+        values = scores(reading.logits, card.temperature)
         timing = Timing(
             queue=decoding.started_s - started_s,
             decode=decoding.ended_s - decoding.started_s,
@@ -189,7 +197,8 @@ class Pipeline:
             total=ended_s - started_s,
         )
         predictions = rank(values, card.labels, query.top_k, query.min_score)
-        return Answer(predictions, values, decoding.decoded, timing, self._warnings(decoding, query))
+        outputs = _outputs(card, decoded, reading) if query.outputs else None
+        return Answer(predictions, values, decoded, timing, outputs, self._warnings(decoded, query))
 
     async def _encode(
         self, clip: EncodedClip, task: DecodeTask, lane: LaneName, left_s: float
@@ -205,12 +214,20 @@ class Pipeline:
             order.abandon()
         return order, decoding
 
-    def _recur(self, order: Order, steps: tuple[int, ...]) -> NDArray[np.float32]:
-        logits, _ = self.bundle.recurrent.run(order.sequence.inputs(steps))
-        return logits
+    def _recur(self, order: Order, steps: tuple[int, ...], outputs: list[str]) -> Reading:
+        return self.bundle.recurrent.read(order.sequence.inputs(steps), outputs=outputs)
 
-    def _warnings(self, decoding: Decoding, query: Query) -> tuple[str, ...]:
-        labels = len(self.bundle.card.labels)
-        if query.top_k <= labels:
-            return decoding.decoded.warnings
-        return (*decoding.decoded.warnings, f"top_k is {query.top_k}, but the model knows {labels} labels")
+    def _warnings(self, decoded: Decoded, query: Query) -> tuple[str, ...]:
+        card, warnings = self.bundle.card, list(decoded.warnings)
+        if query.top_k > len(card.labels):
+            warnings.append(f"top_k is {query.top_k}, but the model knows {len(card.labels)} labels")
+        if query.outputs and not card.recurrent.outputs:
+            warnings.append("outputs were asked for, but the model's head gives nothing beside scores")
+        return tuple(warnings)
+
+
+def _outputs(card: Card, decoded: Decoded, reading: Reading) -> tuple[WindowOutputs, ...]:
+    """What the head gave beside its logits; nothing where its card has no further outputs."""
+    if not reading.outputs:
+        return ()
+    return by_window(reading.outputs, card.recurrent.outputs, card.plan.times_of_steps(decoded.times_s, decoded.steps))

@@ -61,9 +61,9 @@ class Work:
     def __init__(self, bundle: Path, precision: Precision = "fp32", threads: int | None = None) -> None:
         self.card = Card.read(bundle)
         self._encoders = {
-            kind.name: _session(bundle / encoder_file(kind, precision), threads) for kind in self.card.evidence
+            kind.name: _session(_encoder(bundle, self.card, kind, precision), threads) for kind in self.card.evidence
         }
-        self._recurrent = _session(bundle / self.card.recurrent.file, threads)
+        self._recurrent = _session(self.card.path(bundle, self.card.recurrent.file), threads)
         self._task = DecodeTask(self.card.plan, self.card.evidence, _LIMITS)
 
     def pictures(self, clip: bytes) -> Pictures:
@@ -78,21 +78,31 @@ class Work:
         )
 
     def features(self, pictures: Pictures, batch: int | None = None) -> dict[str, Features]:
-        """Encodes the pictures: all of a kind at once, or `batch` at a time."""
-        return {kind: self._encode(kind, pixels, batch or len(pixels)) for kind, pixels in pictures.pixels.items()}
+        """Encodes the pictures: all of a kind at once, or `batch` at a time.
 
-    def _encode(self, kind: str, pixels: NDArray[np.uint8], batch: int) -> Features:
-        session = self._encoders[kind]
+        Returns:
+            By the input of the recurrent graph that they are for: features, and maps where the head reads them.
+        """
+        encoded: dict[str, Features] = {}
+        for kind in self.card.evidence:
+            pixels = pictures.pixels[kind.name]
+            encoded |= self._encode(kind, pixels, batch or len(pixels))
+        return encoded
+
+    def _encode(self, kind: Evidence, pixels: NDArray[np.uint8], batch: int) -> dict[str, Features]:
+        outputs = ["features", "map"][: len(kind.inputs)]
+        session = self._encoders[kind.name]
         starts = range(0, len(pixels), batch)
-        parts = [session.run(["features"], {"pictures": pixels[start : start + batch]})[0] for start in starts]
-        return np.concatenate(parts)
+        parts = [session.run(outputs, {"pictures": pixels[start : start + batch]}) for start in starts]
+        return {name: np.concatenate(own) for name, *own in zip(kind.inputs, *parts, strict=True)}
 
     def predictions(self, pictures: Pictures, features: Mapping[str, Features]) -> list[dict[str, Any]]:
         """Reads the features in order and ranks the labels, best first."""
         sequence = Sequence(self.card.evidence)
-        for kind, rows in features.items():
-            for (window, step), row in zip(pictures.places[kind], rows, strict=True):
-                sequence.put(kind, window, step, row)
+        for kind in self.card.evidence:
+            for name in kind.inputs:
+                for (window, step), row in zip(pictures.places[kind.name], features[name], strict=True):
+                    sequence.put(name, window, step, row)
         inputs = sequence.inputs(pictures.steps)
         windows = len(pictures.steps)
         state = {part.name: np.zeros((windows, part.size), np.float32) for part in self.card.recurrent.state}
@@ -107,9 +117,12 @@ class Work:
         return {"predictions": self.predictions(pictures, self.features(pictures))}
 
 
-def encoder_file(kind: Evidence, precision: Precision) -> str:
-    """The name of the file of a kind's encoder in a precision; int8 twins lie beside those of the card."""
-    return kind.file if precision == "fp32" else f"{kind.name}.int8.onnx"
+def _encoder(bundle: Path, card: Card, kind: Evidence, precision: Precision) -> Path:
+    if precision == "fp32":
+        return card.path(bundle, kind.file)
+    if kind.int8 is None:
+        raise FileNotFoundError(f"the bundle has no int8 twin of {kind.file}")
+    return card.path(bundle, kind.int8)
 
 
 def _session(path: Path, threads: int | None) -> ort.InferenceSession:

@@ -36,4 +36,7 @@ def _summary(card: Card) -> ModelSummary:
         description=card.description,
         labels=list(card.labels),
         evidence=[kind.name for kind in card.evidence],
+        head=card.recurrent.head,
+        streams=card.recurrent.streams,
+        outputs=[output.name for output in card.recurrent.outputs],
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+import math
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from service.events import Timing
 from service.inference.card import Card
+from service.inference.outputs import WindowOutputs
 from service.pipeline import Answer, Query
 from service.video.source import FpsSource
 
@@ -24,6 +26,10 @@ class PredictQuery(BaseModel):
         None, gt=0, allow_inf_nan=False, description="Where to stop looking, exclusive, in seconds; default: the end."
     )
 
+    outputs: bool = Field(
+        False, description="Whether to answer with what the model's head gives beside scores, such as where it looked."
+    )
+
     @model_validator(mode="after")
     def _span_is_not_empty(self) -> Self:
         if self.end_s is not None and self.end_s <= self.start_s:
@@ -32,7 +38,7 @@ class PredictQuery(BaseModel):
 
     def query(self) -> Query:
         """The same for the pipeline."""
-        return Query(self.top_k, self.min_score, self.start_s, self.end_s)
+        return Query(self.top_k, self.min_score, self.start_s, self.end_s, self.outputs)
 
 
 class ModelName(BaseModel):
@@ -85,6 +91,33 @@ class TimingOut(BaseModel):
     total: float = Field(description="from the request to the answer", examples=[95.5])
 
 
+class OutputsOut(BaseModel):
+    """What the head gave beside its scores for one window. The model's card says what each value means."""
+
+    window: int = Field(description="index of the window", examples=[0])
+    times_s: list[float] = Field(
+        description="timestamps of the frames that the window's steps looked at", examples=[[0.1, 0.2, 0.3]]
+    )
+    values: dict[str, JsonValue] = Field(
+        description="by name, numbers in lists nested as the card's axes say, of six significant digits; a side of "
+        "steps has one place for each of times_s; what is no finite number is null",
+        examples=[{"attention": [[0.21, 0.47, 0.32]]}],
+    )
+
+    @classmethod
+    def of(cls, outputs: WindowOutputs) -> Self:
+        """The same as it goes over the wire."""
+        values = {name: _nested(rows.tolist()) for name, rows in outputs.values.items()}
+        return cls(window=outputs.window, times_s=list(outputs.times_s), values=values)
+
+
+def _nested(value: Any) -> JsonValue:
+    """Numbers with the digits that float32 has: more would say nothing and take twice the room."""
+    if isinstance(value, list):
+        return [_nested(one) for one in value]
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
 class PredictResponse(BaseModel):
     """What was seen, when, how sure, and where the time went."""
 
@@ -93,6 +126,10 @@ class PredictResponse(BaseModel):
     media: MediaOut
     sampling: SamplingOut
     timing_ms: TimingOut
+    outputs: list[OutputsOut] | None = Field(
+        description="what the head gave beside its scores, window by window; null unless asked for, "
+        "empty where the model has no such thing"
+    )
     warnings: list[str] = Field(description="what to know about this answer, in sentences", examples=[[]])
 
     @classmethod
@@ -115,6 +152,7 @@ class PredictResponse(BaseModel):
             ),
             sampling=SamplingOut(times_s=list(decoded.times_s), pictures=decoded.pictures, padded=decoded.padded),
             timing_ms=_timing(answer.timing, receive_s),
+            outputs=None if answer.outputs is None else [OutputsOut.of(one) for one in answer.outputs],
             warnings=list(answer.warnings),
         )
 
@@ -169,6 +207,14 @@ class ModelSummary(ModelName):
     description: str
     labels: list[str] = Field(examples=[["brush_hair", "catch", "clap"]])
     evidence: list[str] = Field(description="the kinds of evidence that it reads", examples=[["appearance", "motion"]])
+    head: str = Field(description="the family of its recurrent head", examples=["lstm"])
+    streams: bool = Field(
+        description="whether a clip read in chunks, with the state handed on, gets the answer of the whole clip",
+        examples=[True],
+    )
+    outputs: list[str] = Field(
+        description="what `outputs=true` adds to an answer; the card describes each", examples=[["attention"]]
+    )
 
 
 class Models(BaseModel):

@@ -231,9 +231,10 @@ class Batcher:
         started_s = time.perf_counter()
         failure: Exception | None = _stopped()  # unless it ends otherwise
         try:
-            features = self._encoders[kind].encode([job.picture.pixels for job in jobs])
-            for job, row in zip(jobs, features, strict=True):
-                job.order.sequence.put(kind, job.picture.window, job.picture.step, row)
+            encoded = self._encoders[kind].encode([job.picture.pixels for job in jobs])
+            for name, rows in encoded.items():
+                for job, row in zip(jobs, rows, strict=True):
+                    job.order.sequence.put(name, job.picture.window, job.picture.step, row)
             failure = None
         except Exception as error:  # noqa: BLE001 - whatever a batch raises concerns its own clips, never the slot
             failure = error

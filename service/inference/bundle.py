@@ -12,8 +12,8 @@ import numpy as np
 
 from service.errors import BundleError, BundleMismatch
 from service.inference.calibrate import best_batch, seconds_a_step
-from service.inference.card import CARD, Card, Evidence, Precision, sha256
-from service.inference.sequence import LENGTHS, Sequence
+from service.inference.card import CARD, LENGTHS, LOGITS, NEXT, Card, Evidence, FileRecord, Precision, sha256
+from service.inference.sequence import Sequence
 from service.inference.session import Device, Encoder, Recurrent, Session, Tensor
 
 _FLOAT, _UINT8, _INT64 = "tensor(float)", "tensor(uint8)", "tensor(int64)"
@@ -62,14 +62,13 @@ class Bundle:
         card = Card.read(directory)
         check_files(directory, card)
         loaded = {one: _encoders(directory, card, device, one) for one in _precisions(card, precision)}
-        session = Session(directory / card.recurrent.file, device)
+        session = Session(card.path(directory, card.recurrent.file), device)
         for one, encoders in loaded.items():
             for kind in card.evidence:
                 _check_tensors(_file(kind, one), encoders[kind.name].session, _encoder_tensors(kind))
+                _check_picture(_file(kind, one), encoders[kind.name], kind)
         _check_tensors(card.recurrent.file, session, _recurrent_tensors(card))
-        for one, encoders in loaded.items():
-            for kind in card.evidence:
-                _check_metadata(_file(kind, one), encoders[kind.name].session, card)
+        # Encoders may belong to several bundles, so that their metadata are nobody's.
         _check_metadata(card.recurrent.file, session, card)
         recurrent = Recurrent(session, {part.name: part.size for part in card.recurrent.state})
         _check_step(card, recurrent)
@@ -78,7 +77,7 @@ class Bundle:
             card.served_in(chosen),
             loaded[chosen],
             recurrent,
-            golden_clip=(directory / card.golden.clip).read_bytes(),
+            golden_clip=card.path(directory, card.golden.clip).read_bytes(),
             precision=chosen,
             max_batch=best_batch(lambda batch: seconds_a_step(loaded[chosen], card.evidence, batch), device.batches),
         )
@@ -105,7 +104,10 @@ def _file(kind: Evidence, precision: Precision) -> str:
 
 
 def _encoders(directory: Path, card: Card, device: Device, precision: Precision) -> dict[str, Encoder]:
-    return {kind.name: Encoder(Session(directory / _file(kind, precision), device)) for kind in card.evidence}
+    return {
+        kind.name: Encoder(Session(card.path(directory, _file(kind, precision)), device), kind)
+        for kind in card.evidence
+    }
 
 
 def _fastest(loaded: Mapping[Precision, Mapping[str, Encoder]], card: Card, batch: int) -> Precision:
@@ -115,7 +117,7 @@ def _fastest(loaded: Mapping[Precision, Mapping[str, Encoder]], card: Card, batc
 
 
 def metadata(card: Card) -> dict[str, str]:
-    """What the metadata of each of a bundle's ONNX files says: the part of the card without which it is no use."""
+    """What the metadata of a bundle's recurrent graph says: the part of the card without which it is no use."""
     return {
         "kinema.name": card.name,
         "kinema.version": card.version,
@@ -131,9 +133,9 @@ def check_files(directory: Path, card: Card) -> None:
         BundleMismatch: a file is missing or is another one.
     """
     for name, record in card.files.items():
-        path = directory / name
+        path = card.path(directory, name)
         if not path.is_file():
-            raise _mismatch(f"{CARD} lists {name}", f"{directory} has no such file")
+            raise _missing(directory, name, record)
         found = sha256(path)
         if found != record.sha256:
             raise _mismatch(f"{CARD} gives {name} the sha256 {record.sha256}", f"the file's is {found}")
@@ -144,18 +146,25 @@ Expected = tuple[list[Tensor], list[Tensor]]
 
 
 def _encoder_tensors(kind: Evidence) -> Expected:
+    maps = [] if kind.map is None else [Tensor(Encoder.MAP, (None, *kind.map.shape), _FLOAT)]
     return (
         [Tensor(Encoder.INPUT, (None, kind.size, kind.size, 3), _UINT8)],
-        [Tensor(Encoder.OUTPUT, (None, kind.features), _FLOAT)],
+        [Tensor(Encoder.OUTPUT, (None, kind.features), _FLOAT), *maps],
     )
 
 
 def _recurrent_tensors(card: Card) -> Expected:
-    features = [Tensor(kind.name, (None, None, kind.features), _FLOAT) for kind in card.evidence]
+    evidence = [
+        Tensor(name, (None, None, *shape), _FLOAT) for kind in card.evidence for name, shape in kind.inputs.items()
+    ]
     state = [Tensor(part.name, (None, part.size), _FLOAT) for part in card.recurrent.state]
-    following = [Tensor(Recurrent.NEXT + part.name, part.shape, part.type) for part in state]
-    logits = Tensor(Recurrent.LOGITS, (None, None, len(card.labels)), _FLOAT)
-    return [*features, Tensor(LENGTHS, (None,), _INT64), *state], [logits, *following]
+    following = [Tensor(NEXT + part.name, part.shape, part.type) for part in state]
+    logits = Tensor(LOGITS, (None, None, len(card.labels)), _FLOAT)
+    further = [
+        Tensor(one.name, (None, *(None if side == "steps" else side for side in one.axes)), _FLOAT)
+        for one in card.recurrent.outputs
+    ]
+    return [*evidence, Tensor(LENGTHS, (None,), _INT64), *state], [logits, *following, *further]
 
 
 def _check_tensors(file: str, session: Session, expected: Expected) -> None:
@@ -177,20 +186,43 @@ def _check_metadata(file: str, session: Session, card: Card) -> None:
             raise _mismatch(f"{CARD} gives {key} as {value}", f"the metadata of {file} as {stated}")
 
 
+def _check_picture(file: str, encoder: Encoder, kind: Evidence) -> None:
+    """Encodes a picture where the graph leaves open what its features and its map measure."""
+    if all(None not in tensor.shape[1:] for tensor in encoder.session.outputs):
+        return
+    for name, rows in encoder.encode([np.zeros((kind.size, kind.size, 3), dtype=np.uint8)]).items():
+        if rows.shape[1:] != kind.inputs[name]:
+            raise _mismatch(
+                f"by {CARD}, {file} gives {name} of {kind.inputs[name]} for a picture", f"the graph {rows.shape[1:]}"
+            )
+
+
 def _check_step(card: Card, recurrent: Recurrent) -> None:
-    """Takes a step from zeros: an exported graph may leave open how many labels it has, and what its state measures."""
+    """Takes steps from zeros: an exported graph may leave open how many labels it has, and what its state measures."""
+    steps = 2  # one could not be told from a side of 1
     sequence = Sequence(card.evidence)
     for kind in card.evidence:
-        sequence.put(kind.name, 0, 0, np.zeros(kind.features, dtype=np.float32))
-    logits, state = recurrent.run(sequence.inputs((1,)))
-    given = {Recurrent.LOGITS: logits} | {Recurrent.NEXT + name: part for name, part in state.items()}
-    sizes = {Recurrent.LOGITS: len(card.labels)}
-    sizes |= {Recurrent.NEXT + part.name: part.size for part in card.recurrent.state}
+        for step in range(0, steps, kind.cadence):
+            for name, shape in kind.inputs.items():
+                sequence.put(name, 0, step, np.zeros(shape, dtype=np.float32))
+    try:
+        read = recurrent.read(sequence.inputs((steps,)), outputs=[output.name for output in card.recurrent.outputs])
+    except Exception as error:  # whatever onnxruntime raises: it has no error of its own for shapes that do not fit
+        raise _mismatch(f"by {CARD}, {card.recurrent.file} reads what encoders give", f"it fails: {error}") from error
+    given = {LOGITS: read.logits} | {NEXT + name: part for name, part in read.state.items()}
+    sizes = {LOGITS: len(card.labels)} | {NEXT + part.name: part.size for part in card.recurrent.state}
     for name, size in sizes.items():
         if given[name].shape != (1, size):
             raise _mismatch(
                 f"by {CARD}, {card.recurrent.file} gives {name} of {size} numbers a step",
                 f"the graph gives {', '.join(map(str, given[name].shape[1:]))}",
+            )
+    for output in card.recurrent.outputs:
+        found = read.outputs[output.name].shape
+        if found != (1, *output.shape(steps)):
+            raise _mismatch(
+                f"by {CARD}, {card.recurrent.file} gives {output.name} of {output.shape(steps)} for {steps} steps",
+                f"the graph gives {found[1:]}",
             )
 
 
@@ -209,3 +241,13 @@ def _differing(wanted: list[Tensor], found: Mapping[str, Tensor]) -> Iterator[Te
 
 def _mismatch(one_side: str, other_side: str) -> BundleMismatch:
     return BundleMismatch(f"{one_side}, but {other_side}", "Export the bundle anew, or fetch it again whole.")
+
+
+def _missing(directory: Path, name: str, record: FileRecord) -> BundleMismatch:
+    if record.beside is None:
+        return _mismatch(f"{CARD} lists {name}", f"{directory} has no such file")
+    own = directory.resolve()
+    return BundleMismatch(
+        f"{CARD} lists {name} in {record.beside}, but {own.parent / record.beside} has no such file",
+        f"Bundles that share files have to be kept together: put the directory {record.beside} beside {own.name}.",
+    )

@@ -1,13 +1,14 @@
 """The card: a bundle's truth about itself.
 
 A bundle is a directory with `card.json`, one ONNX encoder for each kind of evidence, `recurrent.onnx` and a golden
-clip. The card names them all; nothing about a model is written anywhere in the code.
+clip. The card names them all; nothing about a model is written anywhere in the code. A file that several bundles share
+lies in a directory beside theirs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,6 +20,11 @@ from service.video.spec import Name, Part, PictureSpec
 
 CARD = "card.json"
 FORMAT = 1
+
+LENGTHS = "lengths"
+"""The recurrent graph's input that says how many steps of each row count."""
+LOGITS, NEXT = "logits", "next_"
+"""The recurrent graph's output of scores before the softmax, and what stands before the names of states come out."""
 
 Precision = Literal["fp32", "int8"]
 """What the encoders compute in."""
@@ -40,12 +46,34 @@ class Sampling(Part):
         return SamplingPlan(num_clips=self.num_clips, clip_len=self.clip_len, fps=self.fps, anchored=anchored)
 
 
+class Grid(Part):
+    """The sides of an encoder's map: a vector of features for each place of a grid laid over the picture."""
+
+    rows: PositiveInt
+    columns: PositiveInt
+    channels: PositiveInt
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Rows, columns, channels."""
+        return self.rows, self.columns, self.channels
+
+
 class Evidence(PictureSpec):
     """One kind of evidence: which pictures are made, how often, and which encoder reads them."""
 
     features: PositiveInt = Field(description="length of the encoder's feature vector")
+    map: Grid | None = Field(
+        None, description="present where the head reads the encoder's map beside its features: its second output"
+    )
     file: FileName
-    int8: FileName | None = Field(None, description="the encoder's int8 twin, with the same input and output")
+    int8: FileName | None = Field(None, description="the encoder's int8 twin, with the same input and outputs")
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """The inputs of the recurrent graph that this kind gives: by name, the shape of what each has of one step."""
+        maps = {} if self.map is None else {f"{self.name}_map": self.map.shape}
+        return {self.name: (self.features,), **maps}
 
 
 class State(Part):
@@ -55,12 +83,30 @@ class State(Part):
     size: PositiveInt
 
 
+class Output(Part):
+    """What the recurrent head gives beside its logits, float32 [B, *axes], for example where it looked."""
+
+    name: Name
+    axes: tuple[PositiveInt | Literal["steps"], ...] = Field(
+        description="the sides after the batch's: a number, or 'steps' for the recurrent steps of the window"
+    )
+    description: str
+
+    def shape(self, steps: int) -> tuple[int, ...]:
+        """Its sides after the batch's, for windows of so many steps."""
+        return tuple(steps if side == "steps" else side for side in self.axes)
+
+
 class Recurrent(Part):
     """The recurrent head."""
 
     head: Name = Field(description="the family that it belongs to, for example 'lstm'")
     file: FileName
     state: tuple[State, ...]
+    streams: bool = Field(
+        True, description="whether a clip read in chunks, with the state handed on, gets the answer of the whole clip"
+    )
+    outputs: tuple[Output, ...] = ()
 
 
 class FileRecord(Part):
@@ -68,6 +114,9 @@ class FileRecord(Part):
 
     sha256: Sha256
     bytes: PositiveInt
+    beside: FileName | None = Field(
+        None, description="a directory beside the bundle's own, in which bundles share this file"
+    )
 
 
 class Golden(Part):
@@ -129,6 +178,8 @@ class Card(Part):
             ("labels", self.labels),
             ("evidence", tuple(kind.name for kind in self.evidence)),
             ("state", tuple(part.name for part in self.recurrent.state)),
+            ("the recurrent graph's inputs", self._input_names),
+            ("the recurrent graph's outputs", self._output_names),
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} repeats a name: {', '.join(names)}")
@@ -147,9 +198,32 @@ class Card(Part):
         return self
 
     @property
+    def _input_names(self) -> tuple[str, ...]:
+        evidence = (name for kind in self.evidence for name in kind.inputs)
+        return (*evidence, LENGTHS, *(part.name for part in self.recurrent.state))
+
+    @property
+    def _output_names(self) -> tuple[str, ...]:
+        state = (NEXT + part.name for part in self.recurrent.state)
+        return (LOGITS, *state, *(output.name for output in self.recurrent.outputs))
+
+    @property
     def plan(self) -> SamplingPlan:
         """The sampling plan of this evidence."""
         return self.sampling.plan(self.evidence)
+
+    def path(self, directory: Path, name: str) -> Path:
+        """Where a file of the bundle is: in the bundle's directory, or in the one beside it where bundles share it.
+
+        Args:
+            directory: the bundle's; a link to it, or `.`, will do.
+            name: one of `files`.
+
+        Raises:
+            KeyError: the card lists no such file.
+        """
+        beside, own = self.files[name].beside, directory.resolve()
+        return own / name if beside is None else own.parent / beside / name
 
     def served_in(self, precision: Precision) -> Self:
         """The same card with the golden scores of that precision."""

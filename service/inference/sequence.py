@@ -1,4 +1,4 @@
-"""The features of one clip, put in the order that the recurrent head reads them in."""
+"""What one clip is to the recurrent head, put in the order that it is read in."""
 
 from __future__ import annotations
 
@@ -8,50 +8,53 @@ from collections.abc import Sequence as Items
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.card import Evidence
+from service.inference.card import LENGTHS, Evidence
 
 Features = NDArray[np.float32]
-LENGTHS = "lengths"
-"""Name of the recurrent graph's input that says how many steps of each row count."""
 
 
 class Sequence:
-    """Collects feature vectors by kind, window and step, in whatever order they come.
+    """Collects what encoders make of pictures, by input of the recurrent graph, window and step, in whatever order.
 
     Writers of different steps need no lock: each `put` sets one key of its own.
     """
 
     def __init__(self, evidence: Items[Evidence]) -> None:
         self._evidence = tuple(evidence)
-        self._features: dict[tuple[str, int, int], Features] = {}
+        self._encoded: dict[tuple[str, int, int], Features] = {}
 
     def __len__(self) -> int:
-        return len(self._features)
+        return len(self._encoded)
 
-    def put(self, kind: str, window: int, step: int, features: Features) -> None:
-        """Takes the features, float32 [D], of one picture."""
-        self._features[kind, window, step] = features
+    def put(self, name: str, window: int, step: int, encoded: Features) -> None:
+        """Takes what one picture is for one input: its features, float32 [D], or its map, float32 [H, W, D].
+
+        It is copied: a row of a batch would keep the whole batch.
+        """
+        self._encoded[name, window, step] = encoded.copy()
 
     def inputs(self, steps: Items[int]) -> Mapping[str, NDArray[np.float32] | NDArray[np.int64]]:
         """The inputs of the recurrent graph: one row a window, rows padded with zeros to the longest.
 
-        A kind of evidence with a slower cadence is held: each of its feature vectors stands for every step until its
+        A kind of evidence with a slower cadence is held: what each of its pictures is stands for every step until the
         next picture.
 
         Args:
             steps: the number of steps of each window.
 
         Returns:
-            float32 [B, T, D] under each kind's name, and int64 [B] under `lengths`.
+            float32 [B, T, D] under each kind's name, float32 [B, T, rows, columns, channels] under the name of its map
+            where the head reads it, and int64 [B] under `lengths`.
 
         Raises:
-            KeyError: a picture that the steps call for has no features.
+            KeyError: a picture that the steps call for has not been encoded.
         """
         inputs: dict[str, NDArray[np.float32] | NDArray[np.int64]] = {LENGTHS: np.asarray(steps, dtype=np.int64)}
         for kind in self._evidence:
-            rows = np.zeros((len(steps), max(steps), kind.features), dtype=np.float32)
-            for window, count in enumerate(steps):
-                for step in range(count):
-                    rows[window, step] = self._features[kind.name, window, step - step % kind.cadence]
-            inputs[kind.name] = rows
+            for name, shape in kind.inputs.items():
+                rows = np.zeros((len(steps), max(steps), *shape), dtype=np.float32)
+                for window, count in enumerate(steps):
+                    for step in range(0, count, kind.cadence):
+                        rows[window, step : min(step + kind.cadence, count)] = self._encoded[name, window, step]
+                inputs[name] = rows
         return inputs

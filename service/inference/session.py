@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 # onnxruntime's wheels for Linux send usage data unless told otherwise before they are imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -17,6 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.errors import BundleError
+from service.inference.card import LENGTHS, LOGITS, NEXT, Evidence
 from service.video.preprocess import Picture
 
 DeviceName = Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"]
@@ -200,27 +201,51 @@ def _tensor(node: Any) -> Tensor:
 
 
 class Encoder:
-    """The CNN of one kind of evidence."""
+    """The CNN of one kind of evidence.
 
-    INPUT, OUTPUT = "pictures", "features"
+    Args:
+        session: its graph.
+        kind: what it gives, and to which inputs of the recurrent graph.
+    """
 
-    def __init__(self, session: Session) -> None:
+    INPUT, OUTPUT, MAP = "pictures", "features", "map"
+
+    def __init__(self, session: Session, kind: Evidence) -> None:
         self.session = session
+        self._inputs = tuple(kind.inputs)
+        self._outputs = (self.OUTPUT, self.MAP)[: len(self._inputs)]
 
-    def encode(self, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-        """Pictures, each uint8 [H, W, 3], to features float32 [N, D]."""
-        (features,) = self.session.run([self.OUTPUT], {self.INPUT: np.stack(pictures)})
-        return np.asarray(features, dtype=np.float32)
+    def encode(self, pictures: Sequence[Picture]) -> Mapping[str, NDArray[np.float32]]:
+        """Encodes pictures, each uint8 [H, W, 3].
+
+        Returns:
+            By the input of the recurrent graph that it is for: the features, float32 [N, D], and where the card says
+            that the head reads it, the map, float32 [N, rows, columns, channels].
+        """
+        encoded = self.session.run(self._outputs, {self.INPUT: np.stack(pictures)})
+        return dict(zip(self._inputs, encoded, strict=True))
 
 
 State = Mapping[str, NDArray[np.float32]]
 """What the recurrent head carries from call to call: float32 [B, size] by name."""
 
 
+class Reading(NamedTuple):
+    """What the recurrent head says of B sequences.
+
+    Attributes:
+        logits: float32 [B, C], those after each row's last step.
+        state: where each row ended.
+        outputs: what was asked for beside, float32 [B, ...] by name.
+    """
+
+    logits: NDArray[np.float32]
+    state: State
+    outputs: Mapping[str, NDArray[np.float32]]
+
+
 class Recurrent:
     """The recurrent head: features in, logits out, state in and out."""
-
-    LOGITS, NEXT = "logits", "next_"
 
     def __init__(self, session: Session, state: Mapping[str, int]) -> None:
         self.session = session
@@ -231,18 +256,24 @@ class Recurrent:
         return {name: np.zeros((rows, size), dtype=np.float32) for name, size in self._state.items()}
 
     def run(self, inputs: Mapping[str, NDArray[Any]], state: State | None = None) -> tuple[NDArray[np.float32], State]:
+        """Reads the steps of B sequences, and says no more than `Reading.logits` and `Reading.state`."""
+        reading = self.read(inputs, state)
+        return reading.logits, reading.state
+
+    def read(
+        self, inputs: Mapping[str, NDArray[Any]], state: State | None = None, outputs: Sequence[str] = ()
+    ) -> Reading:
         """Reads the steps of B sequences.
 
         Args:
-            inputs: what `Sequence.inputs` returns: float32 [B, T, D] for each kind, int64 [B] `lengths`.
+            inputs: what `Sequence.inputs` returns: float32 [B, T, ...] for each input, int64 [B] `lengths`.
             state: where an earlier call ended; None starts anew.
-
-        Returns:
-            The logits after each row's last step, float32 [B, C], and the state there.
+            outputs: the names of the card's further outputs that are wanted.
         """
-        lengths = inputs["lengths"]
+        lengths = inputs[LENGTHS]
         carried = self.start(len(lengths)) if state is None else state
-        names = [self.LOGITS, *(self.NEXT + name for name in self._state)]
-        logits, *following = self.session.run(names, {**inputs, **carried})
+        names = [LOGITS, *(NEXT + name for name in self._state), *outputs]
+        logits, *others = self.session.run(names, {**inputs, **carried})
         last = np.asarray(logits, dtype=np.float32)[np.arange(len(lengths)), lengths - 1]
-        return last, dict(zip(self._state, following, strict=True))
+        following, further = others[: len(self._state)], others[len(self._state) :]
+        return Reading(last, dict(zip(self._state, following, strict=True)), dict(zip(outputs, further, strict=True)))

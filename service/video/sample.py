@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Container timestamps are rounded to milliseconds or to a 90 kHz clock, so 0.49999 s of video is half a second.
@@ -53,6 +54,17 @@ class SamplingPlan:
     def window_s(self) -> float:
         """The span of a full window in seconds: each moment lasts 1/fps."""
         return self.moments_per_window / self.fps
+
+    def times_of_steps(self, times_s: Sequence[float], steps: Sequence[int]) -> tuple[tuple[float, ...], ...]:
+        """The timestamps of each window's steps, out of those of all its moments.
+
+        Args:
+            times_s: one for each moment that was looked at, in order.
+            steps: the number of steps of each window.
+        """
+        anchors = int(self.anchored)
+        ends = [sum(steps[: window + 1]) + (window + 1) * anchors for window in range(len(steps))]
+        return tuple(tuple(times_s[end - count : end]) for end, count in zip(ends, steps, strict=True))
 
     def moments(self, start_s: float, end_s: float) -> tuple[Moment, ...]:
         """Plans the moments of the span [start_s, end_s), in order of time.

@@ -82,3 +82,18 @@ def test_the_plan_of_a_later_span_is_the_same_later(
     assert all(
         math.isclose(one.time_s + later_s, other.time_s, abs_tol=1e-6) for one, other in zip(here, there, strict=True)
     )
+
+
+@given(plans, starts, lengths, st.data())
+def test_each_step_gets_the_timestamp_of_its_moment_wherever_the_clip_ends(
+    plan: SamplingPlan, start_s: float, length_s: float, data: st.DataObject
+) -> None:
+    moments = plan.moments(start_s, start_s + length_s)
+    seen = moments[: data.draw(st.integers(1 + int(plan.anchored), len(moments)))]
+    expected = [
+        tuple(moment.time_s for moment in seen if moment.window == window and moment.step >= 0)
+        for window in range(1 + seen[-1].window)
+    ]
+    steps = [len(times) for times in expected if times]  # of the last window, perhaps only the anchor was seen
+    found = plan.times_of_steps([moment.time_s for moment in seen], steps)
+    assert found == tuple(expected[: len(steps)])

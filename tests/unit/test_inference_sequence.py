@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from service.inference.card import Evidence
-from service.inference.sequence import LENGTHS, Sequence
+from service.inference.card import LENGTHS, Evidence
+from service.inference.sequence import Sequence
 
 
 def kind(name: str, cadence: int, features: int = 1) -> Evidence:
