@@ -141,7 +141,7 @@ def quantize(
     )
 
 
-def export(
+def export(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     run: Annotated[Path, typer.Argument(help="A finished run.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Directory of the bundle; one that is there is replaced.")
@@ -154,6 +154,13 @@ def export(
     data_licence: Annotated[
         str, typer.Option(help="Under which terms the training data were published.")
     ] = "not stated",
+    share: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A directory beside the bundle, in which bundles share encoders and golden clips; may be repeated: "
+            "what is in none goes into the last."
+        ),
+    ] = None,
 ) -> None:
     """Make a bundle of a finished run: ONNX graphs, card and golden clip."""
     _need_extra()
@@ -170,5 +177,5 @@ def export(
     except ValidationError as error:
         raise typer.BadParameter(f"{name!r} is no name: {error.errors()[0]['msg']}") from error
     title = Title(name, version, description, Licences(weights=weights_licence, data=data_licence))
-    card = make(Run(run), output, golden, title)
+    card = make(Run(run), output, golden, title, share or ())
     typer.echo(f"{output} is a bundle: {card.name} {card.version}, {len(card.labels)} labels")

@@ -7,9 +7,10 @@ leaves behind is known to load.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 import torch
 
@@ -18,6 +19,7 @@ from model.graph import write_metadata, write_recurrent
 from model.net.classifier import Classifier
 from model.report import Row, rows
 from model.run import Final, Plan, Run, RunError, Twins
+from model.share import place, record
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import (
     CARD,
@@ -26,15 +28,17 @@ from service.inference.card import (
     Evidence,
     FileRecord,
     Golden,
+    Grid,
     Int8,
     Licences,
     Metric,
+    Output,
     Precision,
     Recurrent,
     State,
-    sha256,
 )
 from service.inference.session import Device
+from service.video.spec import PictureSpec
 
 _RECURRENT = "recurrent.onnx"
 _UNKNOWN = FileRecord(sha256="0" * 64, bytes=1)
@@ -64,7 +68,7 @@ def load_head(run: Run, final: Final) -> Classifier:
     return head.eval()
 
 
-def export(run: Run, directory: Path, golden: Path, title: Title) -> Card:
+def export(run: Run, directory: Path, golden: Path, title: Title, share: Sequence[str] = ()) -> Card:
     """Writes a bundle.
 
     Args:
@@ -72,9 +76,12 @@ def export(run: Run, directory: Path, golden: Path, title: Title) -> Card:
         directory: where to; an older bundle there is replaced.
         golden: the clip whose scores the card will state.
         title: what the card says beside.
+        share: directories beside the bundle in which bundles share encoders and golden clips. What is in one of them
+            already is not written again; what is in none goes into the last.
 
     Raises:
-        RunError: the run is not finished, the golden clip is not there, or `directory` holds something else.
+        RunError: the run is not finished, the golden clip is not there, `directory` holds something else, or a
+            directory that is shared holds another file of the same name.
         ClipError: the golden clip cannot be decoded.
     """
     plan, final = run.plan(), run.final()
@@ -83,42 +90,40 @@ def export(run: Run, directory: Path, golden: Path, title: Title) -> Card:
     if directory.exists() and not (directory / CARD).is_file() and any(directory.iterdir()):
         raise RunError(f"{directory} is not empty and holds no bundle", "Name a new directory.")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=directory.parent) as beside:
-        made = Path(beside) / directory.name
-        made.mkdir()
-        card = _make(run, plan, final, made, golden, title)
+    made = Path(mkdtemp(dir=directory.parent))  # beside, where files are shared from
+    try:
+        made.chmod(0o755)
+        card = _make(run, plan, final, made, golden, title, share)
         shutil.rmtree(directory, ignore_errors=True)
         made.rename(directory)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     return card
 
 
-def _make(run: Run, plan: Plan, final: Final, directory: Path, golden: Path, title: Title) -> Card:
-    head = load_head(run, final)
-    clip = directory / f"golden{golden.suffix.lower()}"
-    shutil.copyfile(golden, clip)
-    for kind in final.config.features:
-        shutil.copyfile(run.encoder(kind), directory / f"{kind}.onnx")
+def _make(
+    run: Run, plan: Plan, final: Final, directory: Path, golden: Path, title: Title, share: Sequence[str]
+) -> Card:
+    head, twins = load_head(run, final), run.twins()
     write_recurrent(head, directory / _RECURRENT)
-    card = _card(plan, final, head, title, _metrics(plan, rows(plan, run.trials())), clip.name)
-    twins = run.twins()
+    clip = f"golden{golden.suffix.lower()}"
+    sources = {_encoder(final, kind): run.encoder(kind) for kind in final.config.features} | {clip: golden}
     if twins is not None:
-        for kind in final.config.features:
-            shutil.copyfile(run.twin(kind), directory / _twin(kind))
-        card = _with_twins(card, twins, plan)
+        sources |= {_twin(final, kind): run.twin(kind) for kind in final.config.features}
+    files = {name: place(source, directory, name, share) for name, source in sources.items()}
+    card = _card(plan, final, head, title, _metrics(plan, rows(plan, run.trials())), clip, files)
+    if twins is not None:
+        card = _with_twins(card, twins, plan, final)
     # The recurrent graph alone is this bundle's own: others, of another name and version, may share its encoders.
     write_metadata(directory / _RECURRENT, metadata(card))
-    records = {name: _record(card.path(directory, name), old) for name, old in card.files.items()}
-    card = _write(directory, card.model_copy(update={"files": records}))
-    scores = _golden_scores(directory, clip, "fp32")
-    card = card.model_copy(update={"golden": Golden(clip=clip.name, scores=scores)})
+    card = _write(directory, card.model_copy(update={"files": files | {_RECURRENT: record(directory / _RECURRENT)}}))
+    golden_clip = card.path(directory, clip)
+    scores = _golden_scores(directory, golden_clip, "fp32")
+    card = card.model_copy(update={"golden": Golden(clip=clip, scores=scores)})
     if card.int8 is not None:
-        int8 = card.int8.model_copy(update={"scores": _golden_scores(directory, clip, "int8")})
+        int8 = card.int8.model_copy(update={"scores": _golden_scores(directory, golden_clip, "int8")})
         card = card.model_copy(update={"int8": int8})
     return _write(directory, card)
-
-
-def _record(path: Path, old: FileRecord) -> FileRecord:
-    return old.model_copy(update={"sha256": sha256(path), "bytes": path.stat().st_size})
 
 
 def _golden_scores(directory: Path, clip: Path, precision: Precision) -> tuple[float, ...]:
@@ -126,11 +131,16 @@ def _golden_scores(directory: Path, clip: Path, precision: Precision) -> tuple[f
     return tuple(answer(bundle, clip.read_bytes()).tolist())
 
 
-def _twin(kind: str) -> str:
-    return f"{kind}.int8.onnx"
+def _encoder(final: Final, kind: str) -> str:
+    # One with a map is another file, and both can be in a directory that bundles share.
+    return f"{kind}-map.onnx" if kind in final.config.maps else f"{kind}.onnx"
 
 
-def _with_twins(card: Card, twins: Twins, plan: Plan) -> Card:
+def _twin(final: Final, kind: str) -> str:
+    return _encoder(final, kind).replace(".onnx", ".int8.onnx")
+
+
+def _with_twins(card: Card, twins: Twins, plan: Plan, final: Final) -> Card:
     """The card with its twins, but for their golden scores, which are known when the files are there."""
     split = (
         f"{plan.folds}-fold cross-validation, no source in two folds, mean of {plan.seeds} repetition(s); "
@@ -144,21 +154,24 @@ def _with_twins(card: Card, twins: Twins, plan: Plan) -> Card:
     metrics = (Metric(name=name, value=round(value, 4), clips=plan.clips, split=split) for name, value in measured)
     return card.model_copy(
         update={
-            "evidence": tuple(kind.model_copy(update={"int8": _twin(kind.name)}) for kind in card.evidence),
+            "evidence": tuple(kind.model_copy(update={"int8": _twin(final, kind.name)}) for kind in card.evidence),
             "int8": int8,
-            "files": card.files | dict.fromkeys((_twin(kind.name) for kind in card.evidence), _UNKNOWN),
             "metrics": (*card.metrics, *metrics),
         }
     )
 
 
-def _card(plan: Plan, final: Final, head: Classifier, title: Title, metrics: tuple[Metric, ...], clip: str) -> Card:
-    """The card, but for the files' records and the golden scores, which are known when the files are there."""
-    evidence = tuple(
-        Evidence(**kind.model_dump(), features=final.config.features[kind.name], file=f"{kind.name}.onnx")
-        for kind in plan.recipe.evidence
-        if kind.name in final.config.features
-    )
+def _card(
+    plan: Plan,
+    final: Final,
+    head: Classifier,
+    title: Title,
+    metrics: tuple[Metric, ...],
+    clip: str,
+    files: Mapping[str, FileRecord],
+) -> Card:
+    """The card, but for the head's record and the golden scores, which are known when the files are there."""
+    evidence = tuple(_evidence(kind, final) for kind in plan.recipe.evidence if kind.name in final.config.features)
     return Card(
         format=FORMAT,
         name=title.name,
@@ -171,12 +184,24 @@ def _card(plan: Plan, final: Final, head: Classifier, title: Title, metrics: tup
             head=final.config.head,
             file=_RECURRENT,
             state=tuple(State(name=name, size=size) for name, size in head.state_sizes.items()),
+            streams=head.streams,
+            outputs=tuple(Output(**one._asdict()) for one in head.outputs),
         ),
         temperature=final.calibrated.temperature,
         golden=Golden(clip=clip, scores=(0.0,) * len(plan.labels)),
-        files=dict.fromkeys((*(kind.file for kind in evidence), _RECURRENT, clip), _UNKNOWN),
+        files={**files, _RECURRENT: _UNKNOWN},
         metrics=metrics,
         licences=title.licences,
+    )
+
+
+def _evidence(kind: PictureSpec, final: Final) -> Evidence:
+    grid = final.config.maps.get(kind.name)
+    return Evidence(
+        **kind.model_dump(),
+        features=final.config.features[kind.name],
+        map=None if grid is None else Grid(**grid._asdict()),
+        file=_encoder(final, kind.name),
     )
 
 

@@ -74,11 +74,13 @@ def write_recurrent(head: Classifier, path: Path) -> None:
     for output in head.outputs:
         axes[output.name] = {0: "batch", **{1 + i: side for i, side in enumerate(output.axes) if isinstance(side, str)}}
     outputs = ["logits", *following, *(one.name for one in head.outputs)]
-    _export(_Flat(head), example, path, [*names, "lengths", *state], outputs, axes)
-    for name, module in head.named_modules():
-        # The peephole LSTM has a recurrence in torch, and an operator of its own in ONNX.
-        if isinstance(module, Recurrence) and head.config.head != "peephole":
-            _fill(path, head, name, example)
+    # The peephole LSTM has a recurrence in torch, and an operator of its own in ONNX.
+    scans = [name for name, module in head.named_modules() if isinstance(module, Recurrence)]
+    scans = [] if head.config.head == "peephole" else scans
+    opsets = {DOMAIN: 1} if scans else {}
+    _export(_Flat(head), example, path, [*names, "lengths", *state], outputs, axes, opsets)
+    for name in scans:
+        _fill(path, head, name, example)
     write_metadata(path, {_CONFIG: json.dumps(asdict(head.config))})
     _check(path)
 
@@ -163,6 +165,7 @@ def _export(
     inputs: list[str],
     outputs: list[str],
     axes: Mapping[str, Mapping[int, str]],
+    opsets: Mapping[str, int] | None = None,
 ) -> None:
     with warnings.catch_warnings():
         # The TorchScript exporter is deprecated. The newer one needs one more package and writes a larger graph.
@@ -178,5 +181,5 @@ def _export(
             dynamo=False,
             # onnxruntime folds them when it loads the graph; folded here, weights would lose their names.
             do_constant_folding=isinstance(network, Encoder),
-            custom_opsets={DOMAIN: 1},
+            custom_opsets=dict(opsets or {}),
         )

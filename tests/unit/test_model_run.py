@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -11,13 +12,13 @@ from typer.testing import CliRunner, Result
 from model import cli
 from service.errors import KinemaError
 from service.inference.bundle import Bundle
-from service.inference.card import Card
+from service.inference.card import Card, Grid
 from service.inference.session import Device
 from tests.require import need
 from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_dataset
 
 app = typer.Typer()
-for command in (cli.train, cli.evaluate, cli.quantize, cli.export):
+for command in (cli.train, cli.evaluate, cli.compare, cli.quantize, cli.export):
     app.command()(command)
 
 
@@ -38,6 +39,7 @@ class Tiny:
 
     def __init__(self, directory: Path) -> None:
         self.data = write_dataset(directory)
+        self.golden = self.data.parent / "1.avi"
         self.run, self.bundle = directory / "run", directory / "bundle"
         recipe = directory / "recipe.json"
         recipe.write_text(TINY.model_dump_json())
@@ -46,8 +48,17 @@ class Tiny:
             *("--views", "2", "--seeds", "1", "--epochs", "3"),
         )
         assert "is finished" in kinema(*self.options).stdout
-        golden = self.data.parent / "1.avi"
-        assert kinema("export", self.run, "-o", self.bundle, "--golden", golden, "--name", "tiny").exit_code == 0
+        self.export(self.run, self.bundle)
+
+    def train(self, head: str) -> Path:
+        """Another run on the same clips, of one head alone."""
+        run = self.run.with_name(f"run-{head}")
+        kinema(*self.options, "-o", run, "--head", head, "--no-baselines")
+        return run
+
+    def export(self, run: Path, bundle: Path, *options: str) -> None:
+        told = kinema("export", run, "-o", bundle, "--golden", self.golden, "--name", "tiny", *options)
+        assert told.exit_code == 0
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +99,95 @@ def test_run_and_bundle_answer_alike(tiny: Tiny) -> None:
     assert "on 8 clips" in found[tiny.run].stdout
     matrices = [(tiny.run / f"of-{where.name}" / "confusion.csv").read_text() for where in found]
     assert matrices[0] == matrices[1]
+
+
+@pytest.fixture(scope="module")
+def spatial(tiny: Tiny) -> Path:
+    return tiny.train("spatial")
+
+
+def test_a_head_that_reads_a_map_is_trained_and_answers_alike_as_a_bundle(tiny: Tiny, spatial: Path) -> None:
+    bundle = spatial.with_name("bundle-spatial")
+    tiny.export(spatial, bundle)
+    card = Card.read(bundle)
+    assert card.recurrent.head == "spatial"
+    assert [kind.file for kind in card.evidence] == ["look-map.onnx", "drift.onnx"]
+    assert [kind.map for kind in card.evidence] == [Grid(rows=2, columns=2, channels=320), None]
+    assert [(one.name, one.axes) for one in card.recurrent.outputs] == [("attention_map", ("steps", 2, 2))]
+    said = [kinema("evaluate", where, tiny.data, "--cache", tiny.run / "cache").stdout for where in (spatial, bundle)]
+    assert said[0] == said[1]
+
+
+def test_runs_share_the_files_of_their_encoders(tiny: Tiny, spatial: Path) -> None:
+    one, other = (run / "encoders" / "drift.onnx" for run in (tiny.run, spatial))
+    assert one.samefile(other)
+    assert not (tiny.run / "encoders" / "look.onnx").samefile(spatial / "encoders" / "look.onnx")  # it has a map
+
+
+def test_bundles_share_encoders_and_golden_clip(tiny: Tiny, spatial: Path) -> None:
+    heads = tiny.run.with_name("heads")
+    for run in (tiny.run, spatial):
+        tiny.export(run, heads / run.name, "--share", "shared")
+    assert {path.name for path in (heads / "shared").iterdir()} == {
+        *("look.onnx", "look-map.onnx", "drift.onnx", "golden.avi")
+    }
+    for run in (tiny.run, spatial):
+        assert {path.name for path in (heads / run.name).iterdir()} == {"card.json", "recurrent.onnx"}
+        Bundle.load(heads / run.name, Device.choose("cpu", 1))
+
+
+def test_a_bundle_takes_what_another_has_in_spite_of_its_metadata(tiny: Tiny, spatial: Path) -> None:
+    import onnx
+
+    heads = tiny.run.with_name("more-heads")
+    tiny.export(tiny.run, heads / "whole")
+    stamped = onnx.load(heads / "whole" / "drift.onnx")
+    onnx.helper.set_model_props(stamped, {"owner": "whole"})
+    onnx.save(stamped, heads / "whole" / "drift.onnx")
+    tiny.export(spatial, heads / "sharing", "--share", "whole", "--share", "encoders")
+    files = Card.read(heads / "sharing").files
+    assert files["drift.onnx"].beside == "whole"
+    assert files["look-map.onnx"].beside == "encoders"
+    assert {path.name for path in (heads / "encoders").iterdir()} == {"look-map.onnx"}
+
+
+def test_what_is_shared_is_not_overwritten(tiny: Tiny) -> None:
+    heads = tiny.run.with_name("heads-in-the-way")
+    (heads / "shared").mkdir(parents=True)
+    (heads / "shared" / "look.onnx").write_text("something else")
+    with pytest.raises(KinemaError, match=r"look\.onnx is another file"):
+        tiny.export(tiny.run, heads / "one", "--share", "shared")
+    assert [path.name for path in heads.iterdir()] == ["shared"]
+
+
+def test_heads_are_put_side_by_side(tiny: Tiny, spatial: Path) -> None:
+    table = tiny.run.with_name("family.csv")
+    assert kinema("compare", tiny.run, spatial, "-o", table).exit_code == 0
+    with table.open() as file:
+        rows = {row["head"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"lstm", "spatial"}
+    with (spatial / "table.csv").open() as file:
+        right = sum(int(row["right"]) for row in csv.DictReader(file))
+    assert float(rows["spatial"]["accuracy"]) == pytest.approx(100 * right / 8, abs=0.05)
+    for row in rows.values():
+        assert row["clips"] == "8"
+        assert row["streams"] == "yes"
+        assert int(row["parameters"]) > 1000
+        assert 0 < float(row["ms a step"]) < float(row["ms a clip"])
+        assert {"fold 0", "fold 1"} < set(row)
+
+
+def test_runs_that_were_not_trained_alike_are_not_compared(tiny: Tiny) -> None:
+    other = tiny.run.with_name("other-run")
+    kinema(*tiny.options, "-o", other, "--no-baselines", "--epochs", "2")
+    with pytest.raises(KinemaError, match="were not trained alike"):
+        kinema("compare", tiny.run, other)
+
+
+def test_the_heads_that_can_be_asked_for_are_those_that_there_are() -> None:
+    from model.net.classifier import HEADS
+
+    assert get_args(cli.Head) == HEADS
 
 
 def test_an_interrupted_run_goes_on(tiny: Tiny) -> None:
