@@ -45,7 +45,7 @@ class ModelName(BaseModel):
     """Which model answered."""
 
     name: str = Field(examples=["everyday-actions"])
-    version: str = Field(examples=["1.1.0"])
+    version: str = Field(examples=["1.1.1"])
 
 
 class PredictionOut(BaseModel):
