@@ -43,4 +43,4 @@ class Golden:
 def golden() -> Golden:
     card = Card.read(BUNDLE)
     score, label = max(zip(card.golden.scores, card.labels, strict=True))
-    return Golden((BUNDLE / card.golden.clip).read_bytes(), label, score)
+    return Golden(card.path(BUNDLE, card.golden.clip).read_bytes(), label, score)
