@@ -37,10 +37,11 @@ def look(bundle: Bundle, data: bytes) -> Mapping[str, NDArray[np.float32] | NDAr
 
     def take(made: MadePicture) -> None:
         waiting[made.kind].append(made)
-        if len(waiting[made.kind]) == _BATCH:
+        if len(waiting[made.kind]) * bundle.encoders[made.kind].reads >= _BATCH:
             encode(made.kind)
 
-    receipt = decode(data, DecodeTask(card.plan, card.evidence, NO_LIMITS), take)
+    intake = bundle.intake(take)
+    receipt = intake.close(decode(data, DecodeTask(card.plan, card.evidence, NO_LIMITS), intake.put))
     for kind in list(waiting):
         encode(kind)
     return sequence.inputs(receipt.steps)
