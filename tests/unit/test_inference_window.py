@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.events import BatchEncoded
+from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle
 from service.inference.session import Device
 from service.inference.window import Gathering, Passing, WindowReader, logits
@@ -14,6 +17,7 @@ from service.video.decode import Decoded, MadePicture, Media
 from tests.foreign import imported
 
 CPU = Device.choose("cpu", 1)
+PATIENCE_S = 30.0
 MEDIA = Media(2.0, 160, 120, 30.0, "container", "h264", 60)
 
 
@@ -113,3 +117,38 @@ def test_of_an_answer_at_every_step_the_last_or_their_mean_counts(tmp_path: Path
     answer = np.arange(6, dtype=np.float16).reshape(1, 3, 2)
     np.testing.assert_array_equal(logits(answer, whole), [[4, 5]])
     np.testing.assert_array_equal(logits(answer, whole.model_copy(update={"steps": "mean"})), [[2, 3]])
+
+
+def test_windows_of_all_clips_in_flight_are_read_together(tmp_path: Path) -> None:
+    imported("torchscript", tmp_path / "bundle")
+    bundle = Bundle.load(tmp_path / "bundle", CPU)
+    batches: list[int] = []
+    others_wait = Event()
+
+    def observe(event: object) -> None:
+        assert isinstance(event, BatchEncoded)
+        batches.append(event.pictures)
+        others_wait.wait(PATIENCE_S)  # in the slot's thread, which takes nothing meanwhile
+
+    batcher = Batcher(bundle.encoders, bundle.card.evidence, slots=1, max_batch=4, observe=observe)
+    random = np.random.default_rng(1)
+    windows = [random.integers(0, high, (8, 32, 32, 3), dtype=np.uint8) for high in (256, 200, 120, 60)]
+    orders = [batcher.order() for _ in windows]
+    try:
+        for order, window in zip(orders, windows, strict=True):
+            intake = bundle.intake(order.put)
+            for step, pixels in enumerate(window):
+                intake.put(MadePicture("clip", 0, step, pixels))
+            intake.close(receipt(8))
+            order.close()
+            if order is orders[0]:
+                order.done.result(PATIENCE_S)
+        others_wait.set()
+        for order, window in zip(orders, windows, strict=True):
+            order.done.result(PATIENCE_S)
+            found, _ = bundle.recurrent.run(order.sequence.inputs((1,)))
+            np.testing.assert_allclose(found, bundle.encoders["clip"].encode([window])["clip"], rtol=0, atol=1e-5)
+    finally:
+        others_wait.set()
+        batcher.stop()
+    assert batches == [1, 3]
