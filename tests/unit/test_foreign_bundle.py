@@ -210,6 +210,8 @@ def test_a_bundle_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     for place in (tmp_path / "mine", tmp_path / "mine" / "notes.txt"):
         with pytest.raises(ImportRefused, match="is there and is no bundle"):
             imported("state", place)
+    with pytest.raises(ImportRefused, match=r"cannot be written: .*(Not a directory|File exists)"):
+        imported("state", tmp_path / "mine" / "notes.txt" / "bundle")
     assert (tmp_path / "mine" / "notes.txt").read_text() == "kept"
     assert {path.name for path in tmp_path.iterdir()} == {"bundle", "mine"}
 
