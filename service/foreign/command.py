@@ -80,7 +80,8 @@ def import_model(  # noqa: PLR0913, PLR0917 - a command's options are its argume
         num_clips=num_clips,
         output=output,
         steps=steps,
-        golden=_golden(golden),
+        golden=None if golden is None else _read(golden),
+        shipped_golden=_shipped_golden(),
     )
     title = Title(
         name=called,
@@ -103,19 +104,21 @@ def _name(given: str | None, graph: Path) -> str:
         ) from error
 
 
-def _golden(given: Path | None) -> bytes | None:
-    """The golden clip that was given, or that of the model that is served by default, if there is one."""
-    if given is None:
-        directory = Settings().model
-        try:
-            given = directory / Card.read(directory).golden.clip
-        except BundleError:
-            return None
-        return given.read_bytes() if given.is_file() else None
+def _read(golden: Path) -> bytes:
     try:
-        return given.read_bytes()
+        return golden.read_bytes()
     except OSError as error:
-        raise ImportRefused(f"the golden clip {given} cannot be read: {error.strerror}", "Check the path.") from error
+        raise ImportRefused(f"the golden clip {golden} cannot be read: {error.strerror}", "Check the path.") from error
+
+
+def _shipped_golden() -> bytes | None:
+    """The golden clip of the model that is served by default, if there is one."""
+    directory = Settings().model
+    try:
+        card = Card.read(directory)
+        return card.path(directory, card.golden.clip).read_bytes()
+    except (BundleError, OSError):
+        return None
 
 
 def _tell(imported: Imported, directory: Path) -> None:

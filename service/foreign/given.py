@@ -12,7 +12,12 @@ RGB = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What was given on the command line; None where nothing was."""
+    """What was given on the command line; None where nothing was.
+
+    Attributes:
+        shipped_golden: the golden clip to take where no other is given, if there is one. The other attributes are those
+            of `service.foreign.settle.Settled`.
+    """
 
     labels: tuple[str, ...] | None = None
     layout: Layout | None = None
@@ -25,6 +30,7 @@ class Given:
     output: str | None = None
     steps: Steps | None = None
     golden: bytes | None = None
+    shipped_golden: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

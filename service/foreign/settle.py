@@ -129,7 +129,7 @@ def settle(signature: Signature, given: Given) -> Settled:
     labels = opened.agree("labels", "--labels", None, given.labels, lacking, ())
     output = _output(signature, given, opened)
     steps = _steps(output, given, opened)
-    golden = opened.agree("golden clip", "--golden", None, given.golden, "a small clip, answered at each start", b"")
+    golden = _golden(given, opened)
     for state in signature.zeros:
         opened.tell("state", f"{state.name} {state.type} {list(state.shape)}, zeros for every window", "graph")
     for name in signature.lengths:
@@ -140,6 +140,13 @@ def settle(signature: Signature, given: Given) -> Settled:
     return Settled(
         labels, possible[0], clip_len, size, mean, std, fps, num_clips, output.name, steps, golden, tuple(opened.told)
     )
+
+
+def _golden(given: Given, opened: _Open) -> bytes:
+    if given.golden is None and given.shipped_golden is not None:
+        opened.tell("golden clip", given.shipped_golden, "default")
+        return given.shipped_golden
+    return opened.agree("golden clip", "--golden", None, given.golden, "a small clip, answered at each start", b"")
 
 
 def _layouts(signature: Signature, given: Given, opened: _Open) -> tuple[Layout, ...]:

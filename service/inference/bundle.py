@@ -216,7 +216,10 @@ def _window_tensors(card: Card, whole: Whole, session: Session) -> Expected:
 
 def _check_window(card: Card, reader: WindowReader) -> None:
     (kind,) = card.evidence
-    found = reader.encode([reader.blank(kind.size)])[kind.name].shape
+    try:
+        found = reader.encode([reader.blank(kind.size)])[kind.name].shape
+    except Exception as error:  # whatever onnxruntime raises: it has no error of its own for shapes that do not fit
+        raise _mismatch(f"by {CARD}, {kind.file} reads windows of that shape", f"it fails: {error}") from error
     if found != (1, len(card.labels)):
         raise _mismatch(
             f"by {CARD}, {kind.file} tells {len(card.labels)} labels apart",

@@ -81,6 +81,15 @@ def test_all_that_is_missing_is_told_at_once_with_its_choices() -> None:
     assert any(line.startswith("      Kinetics") for line in lines)
 
 
+def test_the_golden_clip_is_the_given_one_or_the_shipped() -> None:
+    def golden(**clips: bytes) -> tuple[bytes, list[str]]:
+        known = settle(signature("handmade"), given(**{"golden": None, **clips}))
+        return known.golden, [one.source for one in known.told if one.what == "golden clip"]
+
+    assert golden(shipped_golden=b"shipped") == (b"shipped", ["default"])
+    assert golden(golden=b"own", shipped_golden=b"shipped") == (b"own", ["given"])
+
+
 def test_what_was_given_is_not_asked_for() -> None:
     told = fault("odd-open-axes", std=None, layout="btchw", clip_len=4)
     assert [line.split(":")[0].strip() for line in told.splitlines() if line.startswith("  --")] == ["--size", "--std"]
