@@ -14,12 +14,12 @@ from tempfile import mkdtemp
 
 import torch
 
-from model.answer import answer
 from model.graph import write_metadata, write_recurrent
 from model.net.classifier import Classifier
 from model.report import Row, rows
 from model.run import Final, Plan, Run, RunError, Twins
 from model.share import place, record
+from service.alone import answer
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import (
     CARD,

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from model.answer import answer
 from model.data import Clip, DataError, Dataset
 from model.encoders import share_encoder
 from model.evaluate import calibration, confusion, fit_temperature
@@ -38,6 +37,7 @@ from model.report import (
 from model.run import Final, Plan, Run, Twins
 from model.train import Windows, fit, predict
 from model.validate import compare, configure, trial
+from service.alone import answer
 from service.errors import ClipError
 from service.inference.bundle import Bundle
 from service.inference.card import Card

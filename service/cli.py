@@ -17,6 +17,7 @@ from service import logs
 from service.app import build
 from service.batch import Form, predict_all
 from service.errors import KinemaError
+from service.foreign.command import import_model
 from service.inference.bundle import Bundle
 from service.inference.card import Card, FileRecord, Output
 from service.inference.session import Device
@@ -124,6 +125,9 @@ def bench(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     raise typer.Exit(measure(url, clips, goal, Pace.of(arrivals, seconds, goal, connections), rate, as_json))
 
 
+app.command("import")(import_model)
+
+
 @app.command()
 def models(
     directory: Annotated[Path | None, typer.Argument(help="The bundle; default: the one that would be served.")] = None,
@@ -142,7 +146,7 @@ def models(
         "sampling": f"{card.sampling.num_clips} windows of {card.sampling.clip_len} steps at {card.sampling.fps:g} fps",
         "head": f"{card.recurrent.head}, {_STREAMS[card.recurrent.streams]}",
         "outputs": "\n".join(map(_output, card.recurrent.outputs)) or "no others than scores",
-        "precision": f"{bundle.precision} on one core of this machine\n{_twins(card)}",
+        "precision": _precision(bundle),
         "metrics": "\n".join(f"{one.name} {one.value:.3f} on {one.clips} clips ({one.split})" for one in card.metrics),
         "licences": f"weights: {card.licences.weights}\ndata: {card.licences.data}",
         "files": "\n".join(_file(name, record) for name, record in card.files.items()),
@@ -166,6 +170,12 @@ def _output(output: Output) -> str:
 def _file(name: str, record: FileRecord) -> str:
     place = "" if record.beside is None else f" in {record.beside} beside the bundle"
     return f"{name}{place}, {record.bytes} bytes, verified"
+
+
+def _precision(bundle: Bundle) -> str:
+    if bundle.card.whole is not None:
+        return f"as the graph has it; frames go in as {bundle.card.whole.type}"
+    return f"{bundle.precision} on one core of this machine\n{_twins(bundle.card)}"
 
 
 def _twins(card: Card) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,17 +39,23 @@ class Costs:
     """Estimates what work costs on this machine.
 
     Args:
-        encode_s: seconds of one core for a picture, by kind of evidence, as measured.
+        encode_s: seconds of one core for an item of an encoder's batch, by kind of evidence, as measured.
+        reads: pictures that an item is made of, by kind, where it is more than one.
     """
 
-    def __init__(self, encode_s: Mapping[str, float]) -> None:
+    def __init__(self, encode_s: Mapping[str, float], reads: Mapping[str, int] | None = None) -> None:
         self._encode_s = dict(encode_s)
+        self._reads = dict(reads or {})
         self._decode_factor = 1.0
 
     def of(self, work: Work) -> Cost:
         """The cost of work."""
-        encode_s = sum(count * self._encode_s[kind] for kind, count in work.pictures.items())
+        encode_s = sum(self._items(kind, count) * self._encode_s[kind] for kind, count in work.pictures.items())
         return Cost(_prior_s(work) * self._decode_factor, encode_s)
+
+    def _items(self, kind: str, pictures: int) -> int:
+        # A short window is filled up.
+        return math.ceil(pictures / self._reads.get(kind, 1))
 
     def learn(self, work: Work, decode_s: float) -> None:
         """Takes note of what decoding took, in CPU seconds."""

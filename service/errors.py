@@ -17,6 +17,7 @@
     │   └── EngineDead            the engine has died or the golden clip disagreed
     ├── DeadlineExceeded          the time allowed has passed
     ├── ClientGone                the client hung up; nobody reads the answer
+    ├── ImportRefused             a graph from elsewhere that cannot be made a bundle
     ├── BundleError               a bundle that cannot be served
     │   └── BundleMismatch        its card and its files contradict each other
     └── MeasurementError          a server that cannot be measured
@@ -134,6 +135,10 @@ class BundleError(KinemaError):
 
 class BundleMismatch(BundleError):
     """The card and the files of a bundle contradict each other; the detail names both sides."""
+
+
+class ImportRefused(KinemaError):
+    """A graph from elsewhere that cannot be made a bundle, or not yet: something is missing or contradicts it."""
 
 
 class MeasurementError(KinemaError):

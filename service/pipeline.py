@@ -206,7 +206,9 @@ class Pipeline:
         """Decodes a clip and encodes its pictures as they come."""
         order = self.batcher.order()
         try:
-            decoding = await self.decoders.decode(clip, task, order.put, lane, left_s)
+            intake = self.bundle.intake(order.put)
+            decoding = await self.decoders.decode(clip, task, intake.put, lane, left_s)
+            decoding = replace(decoding, decoded=intake.close(decoding.decoded))
             order.close()
             # Shielded: cancelling the wait must not settle the order behind the batcher's back; `abandon` does that.
             await asyncio.shield(asyncio.wrap_future(order.done))

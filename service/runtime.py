@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from service.admission import Admission, Ticket
 from service.cost import Costs
 from service.errors import (
@@ -139,7 +137,7 @@ class Runtime:
             bundle,
             decoders,
             batcher,
-            Costs(encode_s),
+            Costs(encode_s, {kind: encoder.reads for kind, encoder in bundle.encoders.items()}),
             limits=options.limits,
             exact=options.exact,
             cores=options.cores,
@@ -279,15 +277,16 @@ def _warm_encoders(bundle: Bundle) -> dict[str, float]:
     """Runs every encoder: onnxruntime allocates its arenas at a graph's first run with a shape.
 
     Returns:
-        What a picture of each kind takes, in seconds of one slot.
+        What an item of a batch of each kind takes, in seconds of one slot.
     """
     taken_s: dict[str, float] = {}
     for kind in bundle.card.evidence:
-        blank = np.zeros((kind.size, kind.size, 3), dtype=np.uint8)
-        for pictures in (1, bundle.max_batch, bundle.max_batch):
+        encoder = bundle.encoders[kind.name]
+        blank = encoder.blank(kind.size)
+        for items in (1, bundle.max_batch, bundle.max_batch):
             started_s = time.perf_counter()
-            bundle.encoders[kind.name].encode([blank] * pictures)
-            taken_s[kind.name] = (time.perf_counter() - started_s) / pictures
+            encoder.encode([blank] * items)
+            taken_s[kind.name] = (time.perf_counter() - started_s) / items
     return taken_s
 
 

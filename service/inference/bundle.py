@@ -15,6 +15,9 @@ from service.inference.calibrate import best_batch, seconds_a_step
 from service.inference.card import CARD, LENGTHS, LOGITS, NEXT, Card, Evidence, FileRecord, Precision, sha256
 from service.inference.sequence import Sequence
 from service.inference.session import Device, Encoder, Recurrent, Session, Tensor
+from service.inference.whole import TYPES, Whole, axes
+from service.inference.window import Answered, Gathering, Intake, Passing, WindowReader
+from service.video.decode import Emit
 
 _FLOAT, _UINT8, _INT64 = "tensor(float)", "tensor(uint8)", "tensor(int64)"
 
@@ -61,6 +64,8 @@ class Bundle:
         """
         card = Card.read(directory)
         check_files(directory, card)
+        if card.whole is not None:
+            return cls._load_whole(directory, card, card.whole, device, precision)
         loaded = {one: _encoders(directory, card, device, one) for one in _precisions(card, precision)}
         session = Session(card.path(directory, card.recurrent.file), device)
         for one, encoders in loaded.items():
@@ -81,6 +86,34 @@ class Bundle:
             precision=chosen,
             max_batch=best_batch(lambda batch: seconds_a_step(loaded[chosen], card.evidence, batch), device.batches),
         )
+
+    @classmethod
+    def _load_whole(cls, directory: Path, card: Card, whole: Whole, device: Device, precision: PrecisionName) -> Bundle:
+        """Loads a bundle whose one graph reads whole windows."""
+        (used,) = _precisions(card, precision)
+        (kind,) = card.evidence
+        session = Session(card.path(directory, kind.file), device, half=whole.half)
+        _check_tensors(kind.file, session, _window_tensors(card, whole, session))
+        reader = WindowReader(session, kind, whole, card.sampling.clip_len)
+        _check_window(card, reader)
+        encoders = {kind.name: reader}
+        return cls(
+            card,
+            encoders,
+            Answered(session, kind.name),
+            golden_clip=card.path(directory, card.golden.clip).read_bytes(),
+            precision=used,
+            max_batch=whole.batch
+            or best_batch(lambda batch: seconds_a_step(encoders, card.evidence, batch), device.batches),
+        )
+
+    def intake(self, emit: Emit) -> Intake:
+        """What the pictures of one clip go through on their way to the encoders.
+
+        Args:
+            emit: receives what encoders read.
+        """
+        return Passing(emit) if self.card.whole is None else Gathering(self.card.sampling.clip_len, emit)
 
 
 def _precisions(card: Card, wanted: PrecisionName) -> tuple[Precision, ...]:
@@ -165,6 +198,33 @@ def _recurrent_tensors(card: Card) -> Expected:
         for one in card.recurrent.outputs
     ]
     return [*evidence, Tensor(LENGTHS, (None,), _INT64), *state], [logits, *following, *further]
+
+
+def _window_tensors(card: Card, whole: Whole, session: Session) -> Expected:
+    (kind,) = card.evidence
+    sides = {"b": whole.batch, "t": card.sampling.clip_len, "c": 3, "h": kind.size, "w": kind.size}
+    clip = Tensor(whole.input, tuple(sides[axis] for axis in axes(whole.layout)), TYPES[whole.type])
+    zeros = [
+        Tensor(one.name, tuple(whole.batch if side == "batch" else side for side in one.shape), TYPES[one.type])
+        for one in whole.zeros
+    ]
+    lengths = [Tensor(name, (whole.batch,), _INT64) for name in whole.lengths]
+    answers = [one for one in session.outputs if one.name == whole.output]
+    # What an exporter writes of an output's sides may be wrong; how many labels there are, a run tells.
+    return [clip, *zeros, *lengths], answers or [Tensor(whole.output, (None, len(card.labels)), TYPES[whole.type])]
+
+
+def _check_window(card: Card, reader: WindowReader) -> None:
+    (kind,) = card.evidence
+    try:
+        found = reader.encode([reader.blank(kind.size)])[kind.name].shape
+    except Exception as error:  # whatever onnxruntime raises: it has no error of its own for shapes that do not fit
+        raise _mismatch(f"by {CARD}, {kind.file} reads windows of that shape", f"it fails: {error}") from error
+    if found != (1, len(card.labels)):
+        raise _mismatch(
+            f"by {CARD}, {kind.file} tells {len(card.labels)} labels apart",
+            f"the graph's answer to one window is {' x '.join(map(str, found))} numbers",
+        )
 
 
 def _check_tensors(file: str, session: Session, expected: Expected) -> None:

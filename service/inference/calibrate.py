@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-import numpy as np
-
 from service.inference.card import Evidence
 from service.inference.session import Encoder
 
@@ -35,8 +33,7 @@ def seconds_a_step(
 
 
 def _seconds(encoder: Encoder, size: int, batch: int, clock: Clock) -> float:
-    # What a run takes does not depend on what the pictures show.
-    pictures = [np.zeros((size, size, 3), dtype=np.uint8)] * batch
+    pictures = [encoder.blank(size)] * batch
     encoder.encode(pictures)  # the first run with a shape allocates
     taken: list[float] = []
     for _ in range(_RUNS):

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from service.errors import BundleError
+from service.inference.whole import Whole
 from service.video.sample import SamplingPlan
 from service.video.spec import Name, Part, PictureSpec
 
@@ -25,6 +26,9 @@ LENGTHS = "lengths"
 """The recurrent graph's input that says how many steps of each row count."""
 LOGITS, NEXT = "logits", "next_"
 """The recurrent graph's output of scores before the softmax, and what stands before the names of states come out."""
+
+WHOLE = "whole"
+"""The family of heads that are one graph with what they read; `whole` in the card says how it is fed."""
 
 Precision = Literal["fp32", "int8"]
 """What the encoders compute in."""
@@ -165,6 +169,7 @@ class Card(Part):
     evidence: tuple[Evidence, ...] = Field(min_length=1)
     sampling: Sampling
     recurrent: Recurrent
+    whole: Whole | None = Field(None, description="present where one graph reads whole windows, and only there")
     temperature: PositiveFloat
     golden: Golden
     int8: Int8 | None = None
@@ -195,7 +200,18 @@ class Card(Part):
         )
         if unlisted:
             raise ValueError(f"'files' does not list {', '.join(sorted(unlisted))}")
+        self._has_one_graph_if_whole()
         return self
+
+    def _has_one_graph_if_whole(self) -> None:
+        if self.whole is None:
+            return
+        file = self.evidence[0].file
+        if self.recurrent != Recurrent(head=WHOLE, file=file, state=(), streams=False):
+            raise ValueError(f"with 'whole', 'recurrent' has the head {WHOLE!r}, the file {file} and nothing to carry")
+        kinds = [(kind.picture, kind.cadence, kind.features, kind.map, kind.int8) for kind in self.evidence]
+        if kinds != [("rgb", 1, len(self.labels), None, None)]:
+            raise ValueError("with 'whole' there is one kind of evidence: rgb at every step, a feature for each label")
 
     @property
     def _input_names(self) -> tuple[str, ...]:
@@ -247,7 +263,7 @@ class Card(Part):
         except OSError as error:
             raise BundleError(
                 f"{directory} is not a bundle: {CARD} cannot be read ({error.strerror})",
-                "Name a directory that `kinema export` wrote.",
+                "Name a directory that `kinema export` or `kinema import` wrote.",
             ) from error
         except ValidationError as error:
             faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())

@@ -56,6 +56,8 @@ _PROVIDERS = {
 _ON_REQUEST = frozenset({"tensorrt"})
 _BATCHES = tuple(2**power for power in range(8))
 _CPU_BATCH = 2
+# It makes convolutions two to three times as fast.
+_CRASHES_ON_HALF = ("NchwcTransformer",)
 
 
 def devices_there(built_in: Collection[str] | None = None, nodes: Path = Path("/dev")) -> tuple[str, ...]:
@@ -154,9 +156,16 @@ class Tensor:
 
 
 class Session:
-    """One ONNX graph, loaded. `run` may be called from several threads at once."""
+    """One ONNX graph, loaded. `run` may be called from several threads at once.
 
-    def __init__(self, path: Path, device: Device) -> None:
+    Args:
+        path: its file.
+        device: where it runs.
+        half: whether anything in it is float16. onnxruntime 1.24 to 1.32 may crash while it lays such a graph out for
+            the CPU (https://github.com/microsoft/onnxruntime/issues/28392), so there it does without.
+    """
+
+    def __init__(self, path: Path, device: Device, *, half: bool = False) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 3  # errors only: warnings about unused initialisers help nobody who serves
         # On a CPU every slot is a thread already; providers for other devices have threads of their own.
@@ -166,7 +175,9 @@ class Session:
         providers = dict.fromkeys((wanted.name, _PROVIDERS["cpu"].name))
         provider_options = [dict(wanted.options), {}][: len(providers)]
         try:
-            self._session = ort.InferenceSession(path, options, list(providers), provider_options)
+            self._session = ort.InferenceSession(
+                path, options, list(providers), provider_options, disabled_optimizers=_CRASHES_ON_HALF if half else None
+            )
         except Exception as error:
             raise BundleError(f"{path.name} is not a graph that onnxruntime can load: {error}") from error
         # onnxruntime goes on without a provider that cannot start, many times slower, and only warns.
@@ -212,8 +223,18 @@ class Encoder:
 
     def __init__(self, session: Session, kind: Evidence) -> None:
         self.session = session
+        self.reads = 1
+        """Pictures that one item of a batch is made of."""
         self._inputs = tuple(kind.inputs)
         self._outputs = (self.OUTPUT, self.MAP)[: len(self._inputs)]
+
+    def blank(self, size: int) -> Picture:
+        """An item of a batch, for measuring: what a run takes does not depend on what pictures show.
+
+        Args:
+            size: side of a picture.
+        """
+        return np.zeros((size, size, 3), dtype=np.uint8)
 
     def encode(self, pictures: Sequence[Picture]) -> Mapping[str, NDArray[np.float32]]:
         """Encodes pictures, each uint8 [H, W, 3].

@@ -36,6 +36,7 @@ ELSEWHERE = {
     ".venv/bin/python -m bench.": "tests/system/test_bench.py",
     "docker compose up": "tests/container/test_compose.py",
     ".venv/bin/kinema bench": "tests/system/test_loadtest.py",
+    ".venv/bin/kinema serve --model": "tests/system/test_import.py",
     ".venv/bin/kinema train": "tests/unit/test_model_run.py",
     ".venv/bin/kinema quantize": "tests/unit/test_model_run.py",
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -15,7 +16,8 @@ from service.pipeline import Query
 from service.runtime import Runtime
 from service.settings import Settings
 from service.video.encoded import EncodedClip
-from tests.samples import CLIPS
+from tests.foreign import imported
+from tests.samples import BUNDLE, CLIPS
 
 NAMES = ("real-golf.mp4", "vp9.webm", "mpeg4.avi", "slow.mp4", "short.mp4")
 PATIENCE_S = 60.0
@@ -30,11 +32,11 @@ arrivals = st.lists(
 class Running:
     """A runtime in an event loop of its own, which outlives single examples."""
 
-    def __init__(self, max_batch: int) -> None:
+    def __init__(self, max_batch: int, model: Path) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._thread.start()
-        self.runtime = Runtime(Settings(max_batch=max_batch).options())
+        self.runtime = Runtime(Settings(model=model, max_batch=max_batch).options())
         self.do(self.runtime.start())
         self.alone = {name: self.do(self.scores(name)) for name in NAMES}
 
@@ -52,9 +54,14 @@ class Running:
         self._loop.close()
 
 
-@pytest.fixture(scope="module", params=[1, 4])
-def running(request: pytest.FixtureRequest) -> Iterator[Running]:
-    started = Running(request.param)
+# The shipped model, and two that others exported: their windows are read together, by one two at a time, always.
+@pytest.fixture(scope="module", params=[(1, None), (4, None), (4, "torchscript"), (4, "dynamo")], ids=str)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    max_batch, graph = request.param
+    model = BUNDLE if graph is None else tmp_path_factory.mktemp("foreign") / graph
+    if graph is not None:
+        imported(graph, model)
+    started = Running(max_batch, model)
     yield started
     started.stop()
 

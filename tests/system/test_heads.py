@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model import cli
-from model.answer import answer
+from service.alone import answer
 from service.inference.bundle import Bundle
 from service.inference.card import Card
 from service.inference.session import Device

@@ -31,3 +31,8 @@ def test_one_odd_clip_changes_little() -> None:
     assert costs.of(WORK).decode_s <= before * 1.7
     costs.learn(Work(0, 0, {}), 1.0)
     assert costs.of(Work(0, 0, {})) == Cost(0.0, 0.0)
+
+
+def test_a_short_window_costs_as_much_as_a_full_one() -> None:
+    costs = Costs(ENCODE_S, {"look": 8})
+    assert costs.of(WORK).encode_s == pytest.approx(2 * 0.01 + 20 * 0.005)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.inference.calibrate import best_batch, seconds_a_step
@@ -48,6 +49,9 @@ class Timed:
     def __init__(self, takes: dict[int, list[float]]) -> None:
         self.now = 0.0
         self._takes = takes
+
+    def blank(self, size: int) -> Any:
+        return np.zeros((size, size, 3), dtype=np.uint8)
 
     def encode(self, pictures: Sequence[Any]) -> Any:
         self.now += self._takes[pictures[0].shape[0]].pop(0)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.peers.work import Work
-from model.answer import answer
+from service.alone import answer
 from service.errors import BundleError, BundleMismatch
 from service.http.schemas import OutputsOut
 from service.inference.batcher import Batcher, Order

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from model.answer import answer, look
 from model.recipe import EVERYDAY
+from service.alone import answer, look
 from service.inference.bundle import Bundle
 from service.inference.card import Card, sha256
 from service.inference.session import Device

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from model.views import LIMITS
 from service.inference.bundle import Bundle
 from service.inference.postprocess import scores
 from service.inference.sequence import Sequence
 from service.video.decode import DecodeTask, MadePicture, decode
+from service.video.source import NO_LIMITS
 
 # A long clip has many windows; its pictures are encoded a few at a time, so that they need not all be kept.
 _BATCH = 16
@@ -37,10 +37,11 @@ def look(bundle: Bundle, data: bytes) -> Mapping[str, NDArray[np.float32] | NDAr
 
     def take(made: MadePicture) -> None:
         waiting[made.kind].append(made)
-        if len(waiting[made.kind]) == _BATCH:
+        if len(waiting[made.kind]) * bundle.encoders[made.kind].reads >= _BATCH:
             encode(made.kind)
 
-    receipt = decode(data, DecodeTask(card.plan, card.evidence, LIMITS), take)
+    intake = bundle.intake(take)
+    receipt = intake.close(decode(data, DecodeTask(card.plan, card.evidence, NO_LIMITS), intake.put))
     for kind in list(waiting):
         encode(kind)
     return sequence.inputs(receipt.steps)

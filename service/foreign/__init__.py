@@ -1,0 +1,1 @@
+"""`kinema import`: wraps a graph that somebody else exported into a bundle."""
