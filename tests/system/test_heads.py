@@ -52,7 +52,7 @@ def test_its_card_says_which_head_it_is_and_what_it_gives(served: tuple[Server, 
 
 def test_its_outputs_are_shares(served: tuple[Server, Path]) -> None:
     server, directory = served
-    parameters = {"top_k": 1, "outputs": "true"}
+    parameters = {"top_k": "1", "outputs": "true"}
     answered = httpx.post(f"{server.url}/predict", params=parameters, content=clip(CLIP), timeout=60).json()
     for window in answered["outputs"]:
         steps = len(window["times_s"])

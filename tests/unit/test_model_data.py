@@ -9,8 +9,10 @@ from model.data import DataError, Dataset
 from model.evaluate import calibration, confusion, fit_temperature, nll
 from model.features import ClipFeatures, KindFeatures
 from model.recipe import EVERYDAY, Recipe, RecipeError
-from service.inference.card import Evidence
+from service.inference.card import Evidence, Grid
 from service.inference.sequence import Sequence
+from tests.require import need
+from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 GOOD = "path,label,source,fold\na.avi,run,x,0\nb.avi,walk,y,1\n"
 
@@ -87,29 +89,41 @@ def test_a_recipe_is_read_and_its_faults_are_named(tmp_path: Path) -> None:
 
 
 def test_features_survive_being_kept_and_are_held(tmp_path: Path) -> None:
-    sparse = KindFeatures(np.arange(6, dtype=np.float16).reshape(3, 2), np.array([0, 0, 1]), np.array([0, 4, 0]))
+    values, maps = np.arange(6, dtype=np.float16).reshape(3, 2), np.arange(12, dtype=np.float16).reshape(3, 2, 1, 2)
+    sparse = KindFeatures(values, np.array([0, 0, 1]), np.array([0, 4, 0]), maps)
     features = ClipFeatures({"appearance": sparse}, (6, 2))
     features.save(tmp_path / "ab" / "clip.npz")
     found = ClipFeatures.load(tmp_path / "ab" / "clip.npz")
     assert found.lengths == (6, 2)
-    assert found.held("appearance", 0).tolist() == [[0, 1]] * 4 + [[2, 3]] * 2
-    assert found.held("appearance", 1).tolist() == [[4, 5]] * 2
+    np.testing.assert_array_equal(found.kinds["appearance"].features, values)
+    np.testing.assert_array_equal(found.kinds["appearance"].maps, maps)
+    assert found.held("appearance", 0).tolist() == [0] * 4 + [1] * 2
+    assert found.held("appearance", 1).tolist() == [2] * 2
     assert [path.name for path in (tmp_path / "ab").iterdir()] == ["clip.npz"]
 
 
 def test_training_holds_features_as_serving_does() -> None:
-    kind = Evidence(name="appearance", picture="rgb", size=8, cadence=4, features=3, file="appearance.onnx")
+    need("train", TORCH, WITHOUT_TORCH)
+    import torch
+
+    from model.train import Windows
+
+    grid = Grid(rows=2, columns=1, channels=3)
+    kind = Evidence(name="look", picture="rgb", size=8, cadence=4, features=3, map=grid, file="look.onnx")
     windows, steps = np.array([0, 0, 0, 1, 1]), np.array([0, 4, 8, 0, 4])
-    values = np.random.default_rng(1).random((5, 3)).astype(np.float16)
+    draw = np.random.default_rng(1)
+    values, maps = draw.random((5, 3)).astype(np.float16), draw.random((5, 2, 1, 3)).astype(np.float16)
     lengths = (10, 7)
-    training = ClipFeatures({kind.name: KindFeatures(values, windows, steps)}, lengths)
+    seen = ClipFeatures({kind.name: KindFeatures(values, windows, steps, maps)}, lengths)
+    training, _ = Windows.of([[seen], [seen]], [0, 1], [kind.name]).batch(torch.tensor([2, 3]))
     serving = Sequence([kind])
-    for window, step, vector in zip(windows.tolist(), steps.tolist(), values.astype(np.float32), strict=True):
-        serving.put(kind.name, window, step, vector)
-    for window, length in enumerate(lengths):
-        np.testing.assert_array_equal(
-            training.held(kind.name, window), serving.inputs(lengths)[kind.name][window, :length]
-        )
+    for place, (window, step) in enumerate(zip(windows.tolist(), steps.tolist(), strict=True)):
+        serving.put("look", window, step, values[place].astype(np.float32))
+        serving.put("look_map", window, step, maps[place].astype(np.float32))
+    served = serving.inputs(lengths)
+    for name in ("look", "look_map"):
+        for window, length in enumerate(lengths):
+            np.testing.assert_array_equal(training[name][window, :length], served[name][window, :length])
 
 
 def test_a_fitted_temperature_makes_the_right_labels_likelier() -> None:
