@@ -70,11 +70,10 @@ class Cell(nn.Module):
 
     def moments(self, input: Tensor, state: tuple[Tensor, Tensor]) -> list[Moment]:
         """Every step of sequences of one length, float32 [B, T, inputs], to look inside."""
-        projected = self.project(input)
         found: list[Moment] = []
         h, cell = state
-        for time in range(input.shape[1]):
-            found.append(self.moment(projected[:, time], h, cell))
+        for projected in self.project(input).unbind(1):
+            found.append(self.moment(projected, h, cell))
             h, cell = found[-1].hidden, found[-1].cell
         return found
 

@@ -58,8 +58,9 @@ class Recurrence(nn.Module):
             found = _OnnxScan.apply(self.step, self.states, *state, live, *scanned)  # type: ignore[no-untyped-call]
             return tuple(found[self.states :]), tuple(found[: self.states])
         emitted: list[Sequence[Tensor]] = []
-        for time in range(steps):
-            after, given = self.take(live[:, time], [values[:, time] for values in scanned], state)
+        # Unbound at once: the gradient of each moment, picked by itself, would be as large as that of the sequence.
+        for now, *moment in zip(live.unbind(1), *(values.unbind(1) for values in scanned), strict=True):
+            after, given = self.take(now, moment, state)
             state = after
             emitted.append(given)
         return tuple(torch.stack(values, 1) for values in zip(*emitted, strict=True)), tuple(state)
