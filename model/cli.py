@@ -179,3 +179,34 @@ def export(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     title = Title(name, version, description, Licences(weights=weights_licence, data=data_licence))
     card = make(Run(run), output, golden, title, share or ())
     typer.echo(f"{output} is a bundle: {card.name} {card.version}, {len(card.labels)} labels")
+
+
+def study(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Directory of the study; trainings that are in it are not repeated.")
+    ],
+    steps: Annotated[
+        list[int] | None, typer.Option(min=2, help="Numbers in a problem; repeatable. [default: 100, 400 and 800]")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="The most iterations of each training; default: by the number of steps.")
+    ] = None,
+    hidden: Annotated[int, typer.Option(min=1, help="What each cell remembers, in numbers.")] = 64,
+) -> None:
+    """Compare how cells keep what was long ago: gradients over 200 steps, and the adding problem. On one core."""
+    _need_extra()
+    import torch
+
+    from model import study as study_of
+    from model.work import progress
+
+    torch.set_num_threads(1)
+    limits = {length: iterations or study_of.limit(length) for length in steps or study_of.ITERATIONS}
+    kept, todo = study_of.Study(output), study_of.tasks(limits, hidden)
+    with progress() as bar:
+        found = [kept.learn(task) for task in bar.track(todo, description="learning to add")]
+    study_of.report(kept, found)
+    for one in found:
+        word = "solved" if one.solved else "not solved"
+        error = f"least error {study_of.least(one):.4f}"
+        typer.echo(f"{one.task.cell}, {one.task.steps} steps: {word} after {one.tests[-1].iteration}, {error}")
