@@ -22,7 +22,7 @@ from service.errors import KinemaError
 
 CELLS: tuple[CellName, ...] = get_args(CellName)
 
-ITERATIONS = {100: 2000, 400: 1000, 800: 500}
+ITERATIONS = {100: 2000, 400: 800, 800: 500}
 """By the length of the problems, the most iterations: a longer one costs more."""
 
 STEPS = 200
