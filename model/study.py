@@ -192,23 +192,26 @@ _COLOURS |= {"rnn": "black", "rnn-strong": "grey"}
 
 
 def draw_flow(path: Path, seen: Sequence[Look]) -> None:
-    """Draws the norm of ∂loss/∂h_t by t, as a multiple of that at the last step."""
+    """Draws the norms of ∂loss/∂h_t and ∂loss/∂C_t by t, as multiples of those at the last step."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, trained in zip(panels, (False, True), strict=True):
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    shown = (("h, as it starts", False, False), ("h, trained to add", True, False), ("C, trained to add", True, True))
+    for axes, (title, trained, of_cell) in zip(panels, shown, strict=True):
         for look in seen:
             if look.trained == trained:
-                norms = look.flow.hidden / look.flow.hidden[-1]
+                norms = look.flow.cell if of_cell else look.flow.hidden
                 steps = range(1, len(norms) + 1)
-                axes.plot(steps, norms, color=_COLOURS[look.cell], lw=1.2, label=_NAMES[look.cell])
+                axes.plot(steps, norms / norms[-1], color=_COLOURS[look.cell], lw=1.2, label=_NAMES[look.cell])
         axes.set_yscale("log")
-        axes.set_title("trained to add" if trained else "as it starts", fontsize=10)
+        # What is below is the trained plain network alone, on its straight way down.
+        axes.set_ylim(1e-10, 1e7)
+        axes.set_title(title, fontsize=10)
         axes.set_xlabel("step t")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("‖∂loss/∂h_t‖, 1 at the last step")
-    panels[0].legend(fontsize=8)
+    panels[0].set_ylabel("norm of the loss's gradient by h_t or C_t,\n1 at the last step")
+    panels[0].legend(fontsize=7, loc="upper right")
     figure.savefig(path, dpi=100)
 
 

@@ -41,6 +41,7 @@ ELSEWHERE = {
     ".venv/bin/kinema quantize": "tests/unit/test_model_run.py",
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",
     ".venv/bin/kinema compare": "tests/unit/test_model_run.py",
+    ".venv/bin/kinema study": "tests/unit/test_model_study.py",
 }
 
 
