@@ -46,9 +46,7 @@ class SpatialStep(Step):
         moment, shares = self.moment(places, keys, projected, h, cell)
         return moment.hidden, moment.cell, moment.hidden, shares
 
-    def moment(
-        self, places: Tensor, keys: Tensor, projected: Tensor, h: Tensor, cell: Tensor
-    ) -> tuple[Moment, Tensor]:
+    def moment(self, places: Tensor, keys: Tensor, projected: Tensor, h: Tensor, cell: Tensor) -> tuple[Moment, Tensor]:
         """One step.
 
         Args:
