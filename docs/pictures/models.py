@@ -1,6 +1,6 @@
 """Draws the pictures of `docs/models.md`: what happened inside heads while they read a clip.
 
-Run from the repository's root: `.venv/bin/python docs/pictures/models.py model/artifacts/heads CLIP`
+Run from the repository's root: `.venv/bin/python docs/pictures/models.py model/artifacts CLIP`
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ def _frames(found: Exploration) -> str:
     return next(kind.name for kind in found.card.evidence if kind.picture == "rgb")
 
 
+def _bundle(heads: Path, head: str) -> Path:
+    """Where a head's bundle is; that of the LSTM is the one that is served by default."""
+    return heads / ("default" if head == "lstm" and not (heads / head).is_dir() else head)
+
+
 PICTURES: Mapping[str, tuple[str, Callable[[Exploration], Figure]]] = {
     "gates.png": ("lstm", gates),
     "memory.png": ("lstm", memory),
@@ -76,12 +81,16 @@ PICTURES: Mapping[str, tuple[str, Callable[[Exploration], Figure]]] = {
 def main() -> None:
     """Draws them all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("heads", type=Path, help="directory with a bundle for each head, by its name")
+    parser.add_argument(
+        "heads", type=Path, help="directory with a bundle for each head, by its name; default is the LSTM's"
+    )
     parser.add_argument("clip", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent)
     given = parser.parse_args()
     data = given.clip.read_bytes()
-    found = {head: explore(given.heads / head, data) for head in sorted({head for head, _ in PICTURES.values()})}
+    found = {
+        head: explore(_bundle(given.heads, head), data) for head in sorted({head for head, _ in PICTURES.values()})
+    }
     for name, (head, drawn) in PICTURES.items():
         drawn(found[head]).savefig(given.output / name, dpi=_DPI, facecolor="white", bbox_inches="tight")
 
