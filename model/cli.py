@@ -14,6 +14,7 @@ from service.errors import KinemaError
 Head = Literal["lstm", "peephole", "article", "layernorm", "attention", "spatial", "convlstm", "bidirectional", "mean"]
 
 CACHE = Path("~/.cache/kinema/features")
+SHIPPED = Path(__file__).parent / "artifacts" / "default"
 
 ClipsOption = Annotated[
     Path | None,
@@ -119,6 +120,24 @@ def compare(
     work.show_family(members)
     if output is not None:
         write_family(output, members)
+
+
+def explore(
+    clip: Annotated[Path, typer.Argument(help="The clip.", show_default=False)],
+    model: Annotated[
+        Path, typer.Option("--model", "-m", envvar="KINEMA_MODEL", help="Directory of the bundle.")
+    ] = SHIPPED,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page; default: the clip's name with .html, here.")
+    ] = None,
+) -> None:
+    """Write a page that shows what a model saw in a clip and what happened inside its head."""
+    _need_extra()
+    from model import work
+
+    page = output or Path(f"{clip.stem}.html")
+    best = work.explore(model, clip, page)
+    typer.echo(f"{page} shows {clip.name}: {best.label} {best.score:.3f}")
 
 
 def quantize(

@@ -23,6 +23,7 @@ from service.errors import BundleError
 
 OPSET = 17
 _CONFIG = "kinema.head"
+_PREFIX = "head."
 
 
 def write_encoder(encoder: Encoder, size: int, path: Path) -> None:
@@ -108,7 +109,7 @@ def _fill(path: Path, head: Classifier, name: str, example: Sequence[Tensor]) ->
     with TemporaryDirectory() as directory:
         body = Path(directory) / "body.onnx"
         _export(_Body(recurrence), tensors, body, inputs, outputs, {one: {0: "batch"} for one in inputs + outputs})
-        filled = fill_scan(onnx.load(path), onnx.load(body), recurrence.states, f"head.{name}.")
+        filled = fill_scan(onnx.load(path), onnx.load(body), recurrence.states, f"{_PREFIX}{name}.")
     onnx.save(filled, path)
 
 
@@ -138,10 +139,14 @@ def read_recurrent(path: Path) -> Classifier:
         head = Classifier(TypeAdapter(ClassifierConfig).validate_json(stated[_CONFIG]))
     except (OSError, KeyError, ValidationError) as error:
         raise BundleError(
-            f"{path} does not say which network it is", "Only heads that `kinema export` wrote can be read back."
+            f"{path} does not say which network it is",
+            "Only heads that this version's `kinema export` wrote can be read back: export the bundle anew.",
         ) from error
-    stored = {one.name.removeprefix("head."): one for one in model.graph.initializer}
-    weights = {name: torch.from_numpy(numpy_helper.to_array(stored[name]).copy()) for name in head.state_dict()}
+    stored = {one.name: one for one in model.graph.initializer}
+    # Of weights that are alike the exporter writes one, and makes the others of it.
+    same = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Identity"}
+    names = {part: same.get(_PREFIX + part, _PREFIX + part) for part in head.state_dict()}
+    weights = {part: torch.from_numpy(numpy_helper.to_array(stored[name]).copy()) for part, name in names.items()}
     head.load_state_dict(weights)
     return head.eval()
 

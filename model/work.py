@@ -18,9 +18,12 @@ from rich.table import Table
 from model.data import Clip, DataError, Dataset
 from model.encoders import share_encoder
 from model.evaluate import calibration, confusion, fit_temperature
+from model.explore import ExploreError
+from model.explore import explore as look_inside
 from model.export import load_head
 from model.family import COLUMNS, Member, cells
 from model.features import ClipFeatures, Extractor
+from model.page import render
 from model.quantize import Pictures, calibration_clips, calibration_pictures
 from model.quantize import quantize as write_twin
 from model.report import (
@@ -41,6 +44,7 @@ from service.alone import answer
 from service.errors import ClipError
 from service.inference.bundle import Bundle
 from service.inference.card import Card
+from service.inference.postprocess import Prediction
 from service.inference.session import Device
 
 console = Console(stderr=True)
@@ -294,3 +298,25 @@ def evaluate(where: Path, dataset: Dataset, output: Path | None, cache: Path, jo
         title = f"Answers in % of each action's clips: {100 * accuracy:.1f} % of {len(truth)} clips right"
         draw_confusion(output / "confusion-matrix.png", matrix, labels, title)
     return accuracy
+
+
+def explore(model: Path, clip: Path, page: Path) -> Prediction:
+    """Writes a page that shows what a bundle saw in a clip, and returns the best answer.
+
+    Raises:
+        ExploreError: the clip cannot be read, or the page cannot be written.
+        BundleError: no bundle, or one whose head cannot be read back.
+        ClipError: the clip cannot be decoded.
+    """
+    try:
+        data = clip.read_bytes()
+    except OSError as error:
+        raise ExploreError(f"{clip} cannot be read: {error.strerror}", "Name a clip.") from error
+    with console.status("") as status:
+        found = look_inside(model, data, status.update)
+        html = render(found, clip.name, status.update)
+    try:
+        page.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise ExploreError(f"{page} cannot be written: {error.strerror}", "Name another file with -o.") from error
+    return found.predictions[0]

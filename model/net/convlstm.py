@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.net.cell import GATES
+from model.net.cell import GATES, Moment
 from model.net.lstm import LstmConfig
 from model.net.mapreader import MapReader
 from model.net.reader import Grid, Reading, Shape
@@ -47,22 +47,25 @@ class ConvLstmStep(Step):
         """Of the input, forget and output gates; at 0 the cell has none."""
 
     def forward(self, projected: Tensor, h: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As a recurrence takes it.
+        """As a recurrence takes it: h and C after the step, flat, and the mean of h over positions, [B, channels]."""
+        moment = self.moment(projected, h, cell)
+        return moment.hidden.flatten(1), moment.cell.flatten(1), moment.hidden.mean((2, 3))
+
+    def moment(self, projected: Tensor, h: Tensor, cell: Tensor) -> Moment:
+        """One step; all that happens in it has the shape of the map, [B, channels, rows, columns].
 
         Args:
             projected: what the input says to the gates, float32 [B, 4 channels, rows, columns].
             h: what was said at the step before, flat: float32 [B, channels * rows * columns].
             cell: what is remembered, alike.
-
-        Returns:
-            h and C after the step, and the mean of h over all positions, float32 [B, channels].
         """
         before = cell.view(-1, *self.side)
         i, f, g, o = (projected + self.of_state(h.view(-1, *self.side))).chunk(GATES, 1)
         see_i, see_f, see_o = self.peepholes
-        after = (f + see_f * before).sigmoid() * before + (i + see_i * before).sigmoid() * g.tanh()
-        hidden = (o + see_o * after).sigmoid() * after.tanh()
-        return hidden.flatten(1), after.flatten(1), hidden.mean((2, 3))
+        gate_in, gate_forget, candidate = (i + see_i * before).sigmoid(), (f + see_f * before).sigmoid(), g.tanh()
+        after = gate_forget * before + gate_in * candidate
+        gate_out = (o + see_o * after).sigmoid()
+        return Moment(gate_in, gate_forget, candidate, gate_out, after, gate_out * after.tanh())
 
 
 class ConvLstm(MapReader):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.net.cell import GATES, initialise
+from model.net.cell import GATES, Moment, initialise
 from model.net.lstm import LstmConfig, advance
 from model.net.mapreader import MapReader
 from model.net.reader import Grid, Output, Reading, Shape
@@ -42,7 +42,12 @@ class SpatialStep(Step):
     def forward(
         self, places: Tensor, keys: Tensor, projected: Tensor, h: Tensor, cell: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """As a recurrence takes it.
+        """As a recurrence takes it: h and C after the step, h again, and the share of each position, float32 [B, P]."""
+        moment, shares = self.moment(places, keys, projected, h, cell)
+        return moment.hidden, moment.cell, moment.hidden, shares
+
+    def moment(self, places: Tensor, keys: Tensor, projected: Tensor, h: Tensor, cell: Tensor) -> tuple[Moment, Tensor]:
+        """One step.
 
         Args:
             places: what is at each position, float32 [B, P, bottleneck].
@@ -52,14 +57,13 @@ class SpatialStep(Step):
             cell: what is remembered, float32 [B, hidden].
 
         Returns:
-            h and C after the step, h again, and the share of each position, float32 [B, P].
+            All that happens in the LSTM, and the share of each position, float32 [B, P].
         """
         scores = self.score(torch.tanh(keys + self.of_hidden(h).unsqueeze(1)))
         shares = scores.softmax(1)
         looked = (shares * places).sum(1)
         i, f, g, o = (projected + self.of_place(looked) + self.of_state(h)).chunk(GATES, -1)
-        moment = advance(i, f, g, o, cell)
-        return moment.hidden, moment.cell, moment.hidden, shares.squeeze(2)
+        return advance(i, f, g, o, cell), shares.squeeze(2)
 
 
 class Spatial(MapReader):

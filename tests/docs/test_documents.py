@@ -42,6 +42,7 @@ ELSEWHERE = {
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",
     ".venv/bin/kinema compare": "tests/unit/test_model_run.py",
     ".venv/bin/kinema study": "tests/unit/test_model_study.py",
+    ".venv/bin/kinema explore": "tests/unit/test_model_explore.py",
 }
 
 

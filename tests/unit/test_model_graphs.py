@@ -219,6 +219,16 @@ def test_a_head_is_read_back_from_its_graph(name: "HeadName", graph_of: Callable
         assert torch.equal(again.state_dict()[part], values), part
 
 
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_is_read_back_though_many_of_its_weights_are_alike(name: "HeadName", tmp_path: Path) -> None:
+    maps = {"appearance": Grid(3, 3, 24)} if name in MAP_HEADS else {}
+    kinds = {"appearance": 24, "motion": 24}
+    head = Classifier(ClassifierConfig(kinds, LABELS, name, LstmConfig(bottleneck=6, hidden=10), maps)).eval()
+    write_recurrent(head, tmp_path / "recurrent.onnx")
+    again = read_recurrent(tmp_path / "recurrent.onnx").state_dict()
+    assert all(torch.equal(again[part], values) for part, values in head.state_dict().items())
+
+
 def test_only_a_head_of_ours_is_read_back(graph_of: Callable[..., Graph], tmp_path: Path) -> None:
     import onnx
 
