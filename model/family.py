@@ -104,7 +104,7 @@ def _inputs(head: Classifier, steps: int) -> Mapping[str, NDArray[Any]]:
     return {**features, **maps, "lengths": np.array([steps]), **state}
 
 
-COLUMNS = ("head", "clips", "accuracy", "spread", "parameters", "ms a step", "ms a clip", "streams")
+COLUMNS = ("head", "clips", "accuracy", "spread", "parameters", "ms/step", "ms/clip", "streams")
 
 
 def cells(member: Member) -> tuple[str, ...]:

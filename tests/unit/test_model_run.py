@@ -173,7 +173,7 @@ def test_heads_are_put_side_by_side(tiny: Tiny, spatial: Path) -> None:
         assert row["clips"] == "8"
         assert row["streams"] == "yes"
         assert int(row["parameters"]) > 1000
-        assert 0 < float(row["ms a step"]) < float(row["ms a clip"])
+        assert 0 < float(row["ms/step"]) < float(row["ms/clip"])
         assert {"fold 0", "fold 1"} < set(row)
 
 
