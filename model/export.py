@@ -6,11 +6,9 @@ leaves behind is known to load.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 
 import torch
 
@@ -18,7 +16,7 @@ from model.graph import write_metadata, write_recurrent
 from model.net.classifier import Classifier
 from model.report import Row, rows
 from model.run import Final, Plan, Run, RunError, Twins
-from model.share import place, record
+from model.share import check_names, place, record
 from service.alone import answer
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import (
@@ -37,6 +35,7 @@ from service.inference.card import (
     Recurrent,
     State,
 )
+from service.inference.place import written_whole
 from service.inference.session import Device
 from service.video.spec import PictureSpec
 
@@ -80,25 +79,17 @@ def export(run: Run, directory: Path, golden: Path, title: Title, share: Sequenc
             already is not written again; what is in none goes into the last.
 
     Raises:
-        RunError: the run is not finished, the golden clip is not there, `directory` holds something else, or a
-            directory that is shared holds another file of the same name.
+        RunError: the run is not finished, the golden clip is not there, a directory cannot be shared, or holds another
+            file of the same name.
+        BundleError: `directory` holds something else, or cannot be written.
         ClipError: the golden clip cannot be decoded.
     """
     plan, final = run.plan(), run.final()
     if not golden.is_file():
         raise RunError(f"the golden clip {golden} is not there", "Name a small clip, best of one of the actions.")
-    if directory.exists() and not (directory / CARD).is_file() and any(directory.iterdir()):
-        raise RunError(f"{directory} is not empty and holds no bundle", "Name a new directory.")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(mkdtemp(dir=directory.parent))  # beside, where files are shared from
-    try:
-        made.chmod(0o755)
-        card = _make(run, plan, final, made, golden, title, share)
-        shutil.rmtree(directory, ignore_errors=True)
-        made.rename(directory)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return card
+    check_names(share, directory)
+    with written_whole(directory) as made:
+        return _make(run, plan, final, made, golden, title, share)
 
 
 def _make(

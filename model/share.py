@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,20 @@ from pathlib import Path
 import onnx
 
 from model.run import RunError
-from service.inference.card import FileRecord, sha256
+from service.inference.card import FILE_NAME, FileRecord, sha256
+
+
+def check_names(share: Sequence[str], bundle: Path) -> None:
+    """Sees to it that directories can be shared by a bundle.
+
+    Raises:
+        RunError: one is no plain name, or is the bundle's own, which is replaced.
+    """
+    for name in share:
+        if not re.fullmatch(FILE_NAME, name):
+            raise RunError(f"{name!r} is no name of a directory beside {bundle.name}", "Name it without its path.")
+        if name == bundle.resolve().name:
+            raise RunError(f"{name} is the bundle that is to be written", "Share another directory, or none.")
 
 
 def place(source: Path, bundle: Path, name: str, share: Sequence[str]) -> FileRecord:

@@ -11,17 +11,28 @@ from service.alone import answer
 from service.errors import BundleError, ImportRefused
 from service.foreign.file import GraphFile
 from service.foreign.given import Given, Title
-from service.foreign.place import written_whole
 from service.foreign.settle import Settled, settle
 from service.foreign.signature import Signature
 from service.foreign.trial import Tried, trial
 from service.inference.bundle import Bundle
-from service.inference.card import CARD, FORMAT, WHOLE, Card, Evidence, FileRecord, Golden, Recurrent, Sampling, sha256
+from service.inference.card import (
+    CARD,
+    FILE_NAME,
+    FORMAT,
+    WHOLE,
+    Card,
+    Evidence,
+    FileRecord,
+    Golden,
+    Recurrent,
+    Sampling,
+    sha256,
+)
+from service.inference.place import written_whole
 from service.inference.session import Device, Session
 
 _KIND = "clip"
 _GRAPH = "clip.onnx"
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _CPU = Device.choose("cpu", 1)
 
 
@@ -69,7 +80,7 @@ def _load(graph: Path, *, half: bool) -> Session:
 
 def _beside(graph: Path, file: GraphFile) -> list[Path]:
     """The files beside a graph that its weights lie in."""
-    strange = [name for name in file.weights if not _FILE_NAME.fullmatch(name)]
+    strange = [name for name in file.weights if not re.fullmatch(FILE_NAME, name)]
     if strange:
         raise ImportRefused(
             f"{graph.name} keeps weights in {', '.join(strange)}, and a bundle cannot hold a file of that name",
@@ -80,7 +91,7 @@ def _beside(graph: Path, file: GraphFile) -> list[Path]:
 
 def _write(files: list[Path], settled: Settled, tried: Tried, title: Title, made: Path) -> Card:
     """Writes a bundle of files of which the first is the graph."""
-    own = files[0].name if _FILE_NAME.fullmatch(files[0].name) else _GRAPH
+    own = files[0].name if re.fullmatch(FILE_NAME, files[0].name) else _GRAPH
     for path in files:
         shutil.copyfile(path, made / (own if path is files[0] else path.name))
     clip = made / "golden.clip"

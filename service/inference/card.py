@@ -33,7 +33,9 @@ WHOLE = "whole"
 Precision = Literal["fp32", "int8"]
 """What the encoders compute in."""
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=128)]
+FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+"""A pattern that no path out of a directory fits."""
+FileName = Annotated[str, Field(pattern=rf"^{FILE_NAME}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

@@ -160,6 +160,19 @@ def test_what_is_shared_is_not_overwritten(tiny: Tiny) -> None:
     assert [path.name for path in heads.iterdir()] == ["shared"]
 
 
+def test_only_directories_beside_the_bundle_are_shared(tiny: Tiny) -> None:
+    heads = tiny.run.with_name("heads-by-name")
+    for name in ("../elsewhere", "/tmp", ".", "one/deeper"):
+        with pytest.raises(KinemaError, match="is no name of a directory beside"):
+            tiny.export(tiny.run, heads / "one", "--share", name)
+    tiny.export(tiny.run, heads / "one")
+    before = {path.name for path in (heads / "one").iterdir()}
+    with pytest.raises(KinemaError, match="is the bundle that is to be written"):
+        tiny.export(tiny.run, heads / "one", "--share", "one")
+    assert {path.name for path in (heads / "one").iterdir()} == before
+    assert [path.name for path in heads.iterdir()] == ["one"]
+
+
 def test_heads_are_put_side_by_side(tiny: Tiny, spatial: Path) -> None:
     table = tiny.run.with_name("family.csv")
     assert kinema("compare", tiny.run, spatial, "-o", table).exit_code == 0
