@@ -144,8 +144,8 @@ def explore(directory: Path, clip: bytes, progress: Progress = lambda _: None, t
             f"{card.name} {card.version} is one graph that was exported elsewhere: what happens inside is not known",
             "`kinema explore` shows bundles that `kinema export` wrote.",
         )
-    head = read_recurrent(card.path(directory, card.recurrent.file))
     bundle = Bundle.load(directory, Device.choose("cpu", 1))
+    head = read_recurrent(card.path(directory, card.recurrent.file))
     progress("looking at the clip")
     made: list[MadePicture] = []
     receipt = decode(clip, DecodeTask(card.plan, card.evidence, NO_LIMITS), made.append)

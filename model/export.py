@@ -64,6 +64,8 @@ def load_head(run: Run, final: Final) -> Classifier:
         head.load_state_dict(torch.load(run.head, weights_only=True))
     except OSError as error:
         raise RunError(f"{run.head} cannot be read: {error.strerror}", "`kinema train --resume` makes it.") from error
+    except RuntimeError as error:
+        raise RunError(f"{run.head} holds another network than this version trains", "Train it anew.") from error
     return head.eval()
 
 

@@ -34,7 +34,7 @@ class Member:
         row: its cross-validation.
         parameters: how many numbers are learned.
         step_ms: what a step of one stream takes on one core of this machine, in milliseconds; the encoders excluded.
-        clip_ms: what a window of one clip takes.
+        window_ms: what a window of one clip takes.
         streams: whether a clip in chunks gets the answer of the whole clip.
     """
 
@@ -43,7 +43,7 @@ class Member:
     row: Row
     parameters: int
     step_ms: float
-    clip_ms: float
+    window_ms: float
     streams: bool
 
 
@@ -58,14 +58,14 @@ def family(runs: Sequence[Run]) -> tuple[Member, ...]:
         if _protocol(plan) != _protocol(plans[0]):
             raise RunError(
                 f"{run.directory} and {runs[0].directory} were not trained alike",
-                "Only runs on the same clips, with the same recipe, views and folds, can be compared.",
+                "Only runs on the same clips, with the same recipe, views, folds and repetitions, can be compared.",
             )
     members = [_member(run, plan) for run, plan in zip(runs, plans, strict=True)]
     return tuple(sorted(members, key=lambda one: -one.row.accuracy))
 
 
 def _protocol(plan: Plan) -> tuple[Any, ...]:
-    return plan.dataset, plan.recipe, plan.folds, plan.views, plan.augmentation, plan.training
+    return plan.dataset, plan.recipe, plan.folds, plan.seeds, plan.views, plan.augmentation, plan.training
 
 
 def _member(run: Run, plan: Plan) -> Member:
@@ -74,9 +74,9 @@ def _member(run: Run, plan: Plan) -> Member:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "recurrent.onnx"
         write_recurrent(head, path)
-        step_ms, clip_ms = (_ms(path, head, steps) for steps in (1, plan.recipe.sampling.clip_len))
+        step_ms, window_ms = (_ms(path, head, steps) for steps in (1, plan.recipe.sampling.clip_len))
     row = rows(plan, run.trials())[0]
-    return Member(head.config.head, plan.clips, row, parameters, step_ms, clip_ms, head.streams)
+    return Member(head.config.head, plan.clips, row, parameters, step_ms, window_ms, head.streams)
 
 
 def _ms(path: Path, head: Classifier, steps: int) -> float:
@@ -104,7 +104,7 @@ def _inputs(head: Classifier, steps: int) -> Mapping[str, NDArray[Any]]:
     return {**features, **maps, "lengths": np.array([steps]), **state}
 
 
-COLUMNS = ("head", "clips", "accuracy", "spread", "parameters", "ms/step", "ms/clip", "streams")
+COLUMNS = ("head", "clips", "accuracy", "spread", "parameters", "ms/step", "ms/window", "streams")
 
 
 def cells(member: Member) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def cells(member: Member) -> tuple[str, ...]:
         f"{100 * row.spread:.1f}",
         str(member.parameters),
         f"{member.step_ms:.2f}",
-        f"{member.clip_ms:.2f}",
+        f"{member.window_ms:.2f}",
         "yes" if member.streams else "no",
         *(f"{100 * share:.1f}" for share in row.folds),
     )
@@ -127,6 +127,7 @@ def write_family(path: Path, members: Iterable[Member]) -> None:
     """Writes one line for each head."""
     lines = [cells(member) for member in members]
     folds = [f"fold {fold}" for fold in range(len(lines[0]) - len(COLUMNS))]
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow((*COLUMNS, *folds))

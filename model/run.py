@@ -71,11 +71,17 @@ class Plan(BaseModel):
 
     @property
     def mapped(self) -> str | None:
-        """The kind of evidence whose encoder has a map: the first that shows frames, where a head reads a map."""
+        """The kind of evidence whose encoder has a map: the first that shows frames, where a head reads a map.
+
+        Raises:
+            RunError: none shows frames.
+        """
         if not any(one.head in MAP_HEADS for one in self.variants):
             return None
-        kinds = self.recipe.evidence
-        return next((kind.name for kind in kinds if kind.picture == "rgb"), kinds[0].name)
+        frames = [kind.name for kind in self.recipe.evidence if kind.picture == "rgb"]
+        if not frames:
+            raise RunError("the head reads the positions of a frame, and the recipe has no rgb", "Choose another head.")
+        return frames[0]
 
     def check(self, dataset: Dataset) -> None:
         """Holds a data set against the one that was planned for.

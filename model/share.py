@@ -48,7 +48,9 @@ def place(source: Path, bundle: Path, name: str, share: Sequence[str]) -> FileRe
     if target.is_file():
         raise RunError(f"{target} is another file than {source}", "Share another directory, or none.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    shutil.copyfile(source, unfinished)
+    unfinished.replace(target)
     return record(target, share[-1] if share else None)
 
 

@@ -15,7 +15,7 @@ from torch.optim import swa_utils
 
 from model.features import ClipFeatures
 from model.net.classifier import Classifier, ClassifierConfig
-from model.net.reader import MAP
+from service.inference.card import MAP
 
 # Windows that are looked at together where nothing is learned: maps are large.
 _FEW = 128

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.net.classifier import MAP_HEADS, ClassifierConfig
-from model.net.reader import MAP, Grid
+from model.net.reader import Grid
 from model.run import Comparison, Trial, Variant
 from model.train import Epoch, TrainConfig, Windows, fit, predict
+from service.inference.card import MAP
 
 
 def configure(variant: Variant, windows: Windows) -> ClassifierConfig:

@@ -308,6 +308,8 @@ def explore(model: Path, clip: Path, page: Path) -> Prediction:
         BundleError: no bundle, or one whose head cannot be read back.
         ClipError: the clip cannot be decoded.
     """
+    if page.exists() and page.samefile(clip):
+        raise ExploreError(f"{page} is the clip itself", "Name another file with -o.")
     try:
         data = clip.read_bytes()
     except OSError as error:
@@ -316,7 +318,7 @@ def explore(model: Path, clip: Path, page: Path) -> Prediction:
         found = look_inside(model, data, status.update)
         html = render(found, clip.name, status.update)
     try:
-        page.write_text(html, encoding="utf-8")
+        page.write_text(html, encoding="utf-8", errors="replace")
     except OSError as error:
         raise ExploreError(f"{page} cannot be written: {error.strerror}", "Name another file with -o.") from error
     return found.predictions[0]

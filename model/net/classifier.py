@@ -22,9 +22,10 @@ from model.net.convlstm import ConvLstm, ConvLstmConfig
 from model.net.layernorm import LayerNormLstm
 from model.net.lstm import Lstm, LstmConfig
 from model.net.peephole import Peephole
-from model.net.reader import MAP, Grid, Output, Reader, Shape, SteadyDropout
+from model.net.reader import Grid, Output, Reader, Shape, SteadyDropout
 from model.net.recurrent import Recurrent
 from model.net.spatial import Spatial, SpatialConfig
+from service.inference.card import MAP
 
 HeadName = Literal[
     "lstm", "peephole", "article", "layernorm", "attention", "spatial", "convlstm", "bidirectional", "mean"

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from model.net.cell import open_forget_gate
 from model.net.lstm import LstmConfig
-from model.net.reader import MAP, Narrow, Reader, Shape, SteadyDropout
+from model.net.reader import Narrow, Reader, Shape, SteadyDropout
+from service.inference.card import MAP
 
 
 class MapReader(Reader):

@@ -9,8 +9,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-MAP = "_map"
-"""What a kind's name ends in where its encoder's map is meant, instead of its features."""
+from service.inference.card import MAP
 
 
 class Grid(NamedTuple):

@@ -33,6 +33,7 @@ from service.inference.session import Device, Session
 
 _KIND = "clip"
 _GRAPH = "clip.onnx"
+_CLIP = "golden.clip"
 _CPU = Device.choose("cpu", 1)
 
 
@@ -59,7 +60,7 @@ def import_graph(graph: Path, given: Given, title: Title, directory: Path) -> Im
         ClipError: the golden clip cannot be decoded.
     """
     if not graph.is_file():
-        raise ImportRefused(f"{graph} is not there", "Name an ONNX file.")
+        raise ImportRefused(f"{graph} is no file", "Name an ONNX file.")
     session = _load(graph, half=True)  # safe whatever the graph is, and good enough to look at it
     file = GraphFile.read(graph)
     signature = Signature.read(session)
@@ -80,7 +81,7 @@ def _load(graph: Path, *, half: bool) -> Session:
 
 def _beside(graph: Path, file: GraphFile) -> list[Path]:
     """The files beside a graph that its weights lie in."""
-    strange = [name for name in file.weights if not re.fullmatch(FILE_NAME, name)]
+    strange = [name for name in file.weights if not re.fullmatch(FILE_NAME, name) or name in {CARD, _CLIP}]
     if strange:
         raise ImportRefused(
             f"{graph.name} keeps weights in {', '.join(strange)}, and a bundle cannot hold a file of that name",
@@ -94,7 +95,7 @@ def _write(files: list[Path], settled: Settled, tried: Tried, title: Title, made
     own = files[0].name if re.fullmatch(FILE_NAME, files[0].name) else _GRAPH
     for path in files:
         shutil.copyfile(path, made / (own if path is files[0] else path.name))
-    clip = made / "golden.clip"
+    clip = made / _CLIP
     clip.write_bytes(settled.golden)
     records = {path.name: FileRecord(sha256=sha256(path), bytes=path.stat().st_size) for path in sorted(made.iterdir())}
     card = Card(

@@ -41,8 +41,10 @@ def _rgb(option: str, text: str | None) -> RGB | None:
         numbers = []
     if len(numbers) not in {1, 3} or not all(map(math.isfinite, numbers)):
         raise typer.BadParameter(f"{option} takes one number, or three for red,green,blue, not {text!r}")
-    if option == "--std" and min(numbers) <= 0:
+    if option == "--std" and min(numbers) < 1e-6:
         raise typer.BadParameter("pixels are divided by --std, so it has to be above 0")
+    if max(map(abs, numbers)) > 1e6:
+        raise typer.BadParameter(f"{option} is of pixels between 0 and 1, and {text} is far beyond")
     red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
     return red, green, blue
 
@@ -58,7 +60,7 @@ def import_model(  # noqa: PLR0913, PLR0917 - a command's options are its argume
     mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="Mean of pixels of 0..1 in training.")] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Their standard deviation.")] = None,
     clip_len: Annotated[int | None, typer.Option(min=1, help="Frames in a clip.")] = None,
-    fps: Annotated[float | None, typer.Option(min=0.001, help="Frames a second in training.")] = None,
+    fps: Annotated[float | None, typer.Option(min=0.001, max=1000, help="Frames a second in training.")] = None,
     num_clips: Annotated[int | None, typer.Option(min=1, help="Most windows of a long clip; default: 3.")] = None,
     output: Annotated[str | None, typer.Option(help="The output that is the answer, where there are more.")] = None,
     steps: Annotated[Steps | None, typer.Option(help="Which steps of an answer with a time axis count.")] = None,
@@ -113,11 +115,11 @@ def _read(golden: Path) -> bytes:
 
 def _shipped_golden() -> bytes | None:
     """The golden clip of the model that is served by default, if there is one."""
-    directory = Settings().model
     try:
+        directory = Settings().model
         card = Card.read(directory)
         return card.path(directory, card.golden.clip).read_bytes()
-    except (BundleError, OSError):
+    except (BundleError, OSError, ValidationError):
         return None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
 from service.errors import ImportRefused
-from service.inference.session import Session, Tensor
+from service.inference.session import Tensor
 from service.inference.whole import TYPES, Layout, PixelType, StateType, Zeros, axes
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -15,6 +16,22 @@ _INT64 = "tensor(int64)"
 _PIXELS: Mapping[str, PixelType] = {TYPES[one]: one for one in get_args(PixelType)}
 _STATES: Mapping[str, StateType] = {TYPES[one]: one for one in get_args(StateType)}
 _FLOATS = frozenset({"tensor(float)", "tensor(float16)", "tensor(double)"})
+
+
+# h0, c_0, hx, rnn.hidden, initial_state: what states are called.
+_STATE_NAME = re.compile(r"(^|[^a-z])[hc](\d|x|_|$)|hidden|state|cell|memory", re.IGNORECASE)
+
+
+class Ends(Protocol):
+    """What a graph takes and gives; a `Session` has it."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Its inputs."""
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """Its outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +55,33 @@ class Signature:
     outputs: tuple[Tensor, ...]
 
     @classmethod
-    def read(cls, session: Session) -> Signature:
+    def read(cls, graph: Ends) -> Signature:
         """Tells the inputs and outputs of a loaded graph apart.
 
         Raises:
             ImportRefused: it is no graph of one clip, or has an input that nothing is known to feed.
         """
-        clip = _clip(session.inputs)
+        clip = _clip(graph.inputs)
         if clip.type not in _PIXELS:
             raise ImportRefused(
                 f"the clip goes in as {clip}, and not as float32, float16 or uint8",
                 "Export it with one of them.",
             )
-        others = [one for one in session.inputs if one is not clip]
-        lengths = [one for one in others if one.type == _INT64 and len(one.shape) == 1]
+        others = [one for one in graph.inputs if one is not clip]
+        lengths = [one for one in others if _is_length(one)]
         states = [one for one in others if one not in lengths]
-        strange = [one for one in states if not _is_state(one)]
+        strange = [one for one in states if not _is_state(one, graph.outputs)]
         if strange:
             raise ImportRefused(
                 f"nothing is known to feed the input {'; '.join(map(str, strange))}: beside the clip, a graph may have "
-                "states (float32 or float16, which begin with zeros) and lengths (int64 [B])",
+                "states (float32 or float16, which begin with zeros; named like one, as h0, or given out again in the "
+                "same shape) and lengths (int64 [B], with 'len' in the name)",
                 "Export it with that input fixed.",
             )
-        outputs = tuple(one for one in session.outputs if one.type in _FLOATS and len(one.shape) in {2, 3})
+        outputs = tuple(one for one in graph.outputs if one.type in _FLOATS and len(one.shape) in {2, 3})
         if not outputs:
             raise ImportRefused(
-                f"no output is [B, labels] or [B, T, labels] of floats: {'; '.join(map(str, session.outputs))}",
+                f"no output is [B, labels] or [B, T, labels] of floats: {'; '.join(map(str, graph.outputs))}",
                 "Export the network with its classifier.",
             )
         zeros = tuple(_zeros(one) for one in states)
@@ -109,10 +127,21 @@ def _clip(inputs: Sequence[Tensor]) -> Tensor:
     return clips[0]
 
 
-def _is_state(tensor: Tensor) -> bool:
+def _is_length(tensor: Tensor) -> bool:
+    # Any other number, of a speaker or a camera, would be answered with a length and nobody would see it.
+    return tensor.type == _INT64 and len(tensor.shape) == 1 and "len" in tensor.name.lower()
+
+
+def _is_state(tensor: Tensor, outputs: Sequence[Tensor]) -> bool:
     # A mask of zeros would hide the clip.
-    known = tensor.type in _STATES and "mask" not in tensor.name.lower()
-    return known and len(tensor.shape) > 1 and tensor.shape.count(None) <= 1
+    known = (
+        tensor.type in _STATES
+        and "mask" not in tensor.name.lower()
+        and len(tensor.shape) > 1
+        and tensor.shape.count(None) <= 1
+    )
+    given_out = any((one.shape, one.type) == (tensor.shape, tensor.type) for one in outputs)
+    return known and (given_out or _STATE_NAME.search(tensor.name) is not None)
 
 
 def _zeros(tensor: Tensor) -> Zeros:

@@ -30,6 +30,9 @@ LOGITS, NEXT = "logits", "next_"
 WHOLE = "whole"
 """The family of heads that are one graph with what they read; `whole` in the card says how it is fed."""
 
+MAP = "_map"
+"""What the name of an input of the recurrent graph ends in where it is a kind's map and not its features."""
+
 Precision = Literal["fp32", "int8"]
 """What the encoders compute in."""
 
@@ -78,7 +81,7 @@ class Evidence(PictureSpec):
     @property
     def inputs(self) -> Mapping[str, tuple[int, ...]]:
         """The inputs of the recurrent graph that this kind gives: by name, the shape of what each has of one step."""
-        maps = {} if self.map is None else {f"{self.name}_map": self.map.shape}
+        maps = {} if self.map is None else {self.name + MAP: self.map.shape}
         return {self.name: (self.features,), **maps}
 
 
@@ -190,6 +193,8 @@ class Card(Part):
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what} repeats a name: {', '.join(names)}")
+        if not all(label.isprintable() for label in self.labels):
+            raise ValueError("labels have characters that cannot be printed")
         if len(self.golden.scores) != len(self.labels):
             raise ValueError(f"{len(self.golden.scores)} golden scores for {len(self.labels)} labels")
         twins = {kind.int8 for kind in self.evidence if kind.int8}

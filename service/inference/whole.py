@@ -48,7 +48,9 @@ class Whole(Part):
     std: Spread | None = Field(None, description="the same for what differences from the mean are divided by")
     batch: PositiveInt | None = Field(None, description="windows in a run, where only so many will do")
     zeros: tuple[Zeros, ...] = ()
-    lengths: tuple[GraphName, ...] = Field((), description="inputs int64 [B]: the frames of each window")
+    lengths: tuple[GraphName, ...] = Field(
+        (), description="inputs int64 [B]: the frames of a window, a short one being filled"
+    )
     output: GraphName
     gives: Literal["logits", "probabilities"]
     steps: Steps | None = Field(None, description="present where the output has a time axis, [B, T, C]")

@@ -190,7 +190,7 @@ def test_a_graph_without_its_weights_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no graph")
-    for name, words in (("text.onnx", "is not a graph"), ("none.onnx", "is not there")):
+    for name, words in (("text.onnx", "is not a graph"), ("none.onnx", "is no file")):
         with pytest.raises(ImportRefused, match=words):
             import_graph(tmp_path / name, given(), TITLE, tmp_path / "bundle")
 

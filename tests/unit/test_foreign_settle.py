@@ -1,6 +1,6 @@
 """What graphs say of themselves, what has to be told beside, and how each lack and contradiction is put in words."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -8,7 +8,7 @@ from service.errors import ImportRefused
 from service.foreign.given import Given
 from service.foreign.settle import Settled, settle
 from service.foreign.signature import Signature
-from service.inference.session import Device, Session
+from service.inference.session import Device, Session, Tensor
 from service.inference.whole import Zeros
 from tests.foreign import FLOATS, LABELS, NEEDED, ONNX, given
 
@@ -168,3 +168,26 @@ def test_without_labels_nobody_is_asked_which_output_is_the_answer() -> None:
 )
 def test_a_graph_that_cannot_be_served_is_refused_by_name(name: str, words: str) -> None:
     assert words in fault(name)
+
+
+class Ends(NamedTuple):
+    """What a signature is read from."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+def test_only_what_is_called_like_a_state_or_a_length_is_taken_for_one() -> None:
+    clip = Tensor("clip", (None, 4, 3, 4, 4), "tensor(float)")
+    outputs = (Tensor("logits", (None, 4), "tensor(float)"), Tensor("kept", (1, None, 8), "tensor(float)"))
+    known = [
+        *(Tensor(name, (2, None, 8), "tensor(float)") for name in ("h0", "c_0", "hx", "rnn.hidden", "initial_state")),
+        Tensor("before", (1, None, 8), "tensor(float)"),  # comes out again in the same shape
+        Tensor("seq_len", (None,), "tensor(int64)"),
+    ]
+    found = Signature.read(Ends((clip, *known), outputs))
+    assert len(found.zeros) == 6
+    assert found.lengths == ("seq_len",)
+    for strange in (Tensor("audio", (None, 16000), "tensor(float)"), Tensor("speaker_id", (None,), "tensor(int64)")):
+        with pytest.raises(ImportRefused, match=f"nothing is known to feed the input {strange.name}"):
+            Signature.read(Ends((clip, strange), outputs))

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from model import cli
 from service.alone import answer, look
-from service.errors import BundleError, ClipError, KinemaError
+from service.errors import BundleError, BundleMismatch, ClipError, KinemaError
 from service.inference.bundle import Bundle
-from service.inference.card import CARD, LENGTHS, Sampling
+from service.inference.card import CARD, LENGTHS, Card, Sampling
 from service.inference.session import Device
 from tests.foreign import imported
 from tests.head_bundles import LABELS, make_bundle
@@ -39,6 +39,7 @@ if TORCH or TYPE_CHECKING:
     from model.net.classifier import HeadName
     from model.net.recurrent import Recurrent
     from model.page import render
+    from model.share import record
     from model.witness import Trace
 
 HEADS: "tuple[HeadName, ...]" = get_args(cli.Head)
@@ -334,10 +335,17 @@ def run(*arguments: str | Path) -> Any:
 
 
 def test_a_head_that_cannot_be_read_back_is_named(bundles: Mapping["HeadName", Path], tmp_path: Path) -> None:
-    mute = shutil.copytree(bundles["lstm"], tmp_path / "mute")
+    mute = shutil.copytree(bundles["lstm"].parent, tmp_path / "heads") / bundles["lstm"].name
     graph = onnx.load(mute / "recurrent.onnx")
+    kept = [entry for entry in graph.metadata_props if entry.key != "kinema.head"]
     del graph.metadata_props[:]
+    graph.metadata_props.extend(kept)
     onnx.save(graph, mute / "recurrent.onnx")
+    error = run(CLIPS / CLIP, "-m", mute, "-o", tmp_path / "x.html")
+    assert isinstance(error, BundleMismatch)  # before anything is made of a damaged file
+    card = Card.read(mute)
+    files = card.files | {"recurrent.onnx": record(mute / "recurrent.onnx")}
+    (mute / CARD).write_text(card.model_copy(update={"files": files}).model_dump_json(exclude_none=True))
     error = run(CLIPS / CLIP, "-m", mute, "-o", tmp_path / "x.html")
     assert isinstance(error, BundleError)
     assert "does not say which network it is" in error.detail
@@ -359,6 +367,7 @@ def test_clips_and_pages_that_cannot_be_used_are_named(bundles: Mapping["HeadNam
     for error, said in (
         (run(tmp_path / "none.mp4", "-m", bundles["mean"]), "cannot be read"),
         (run(CLIPS / CLIP, "-m", bundles["mean"], "-o", tmp_path / "no" / "page.html"), "cannot be written"),
+        (run(CLIPS / CLIP, "-m", bundles["mean"], "-o", CLIPS / CLIP), "is the clip itself"),
     ):
         assert isinstance(error, KinemaError)
         assert said in error.detail

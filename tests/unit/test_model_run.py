@@ -173,6 +173,45 @@ def test_only_directories_beside_the_bundle_are_shared(tiny: Tiny) -> None:
     assert [path.name for path in heads.iterdir()] == ["one"]
 
 
+def test_a_bundle_that_others_share_from_is_not_replaced_by_one_without_their_files(tiny: Tiny, spatial: Path) -> None:
+    heads = tiny.run.with_name("heads-that-rely")
+    tiny.export(tiny.run, heads / "whole")
+    tiny.export(spatial, heads / "relying", "--share", "whole", "--share", "encoders")
+    tiny.export(tiny.run, heads / "whole")  # the same files again
+    before = {path.name for path in (heads / "whole").iterdir()}
+    with pytest.raises(KinemaError, match=r"relying shares \S+ of whole, which would lose it"):
+        tiny.export(tiny.run, heads / "whole", "--share", "encoders")
+    assert {path.name for path in (heads / "whole").iterdir()} == before
+    assert not list(heads.glob(".*"))
+    Bundle.load(heads / "relying", Device.choose("cpu", 1))
+
+
+def test_a_link_to_a_bundle_is_followed(tiny: Tiny) -> None:
+    heads = tiny.run.with_name("heads-linked")
+    tiny.export(tiny.run, heads / "one")
+    (heads / "latest").symlink_to("one")
+    tiny.export(tiny.run, heads / "latest")
+    assert (heads / "latest").is_symlink()
+    assert {path.name for path in heads.iterdir()} == {"one", "latest"}
+
+
+def test_a_run_of_another_version_is_named(tiny: Tiny) -> None:
+    import torch
+
+    run = tiny.train("mean")
+    torch.save({"narrow.look.weight": torch.zeros(1)}, run / "head.pt")
+    with pytest.raises(KinemaError, match="another network than this version trains"):
+        kinema("compare", run)
+
+
+def test_a_head_that_reads_positions_needs_frames(tiny: Tiny) -> None:
+    recipe = tiny.run.with_name("flow-alone.json")
+    recipe.write_text(TINY.model_copy(update={"evidence": TINY.evidence[1:]}).model_dump_json())
+    run = tiny.run.with_name("run-without-frames")
+    with pytest.raises(KinemaError, match="the recipe has no rgb"):
+        kinema(*tiny.options, "-o", run, "--recipe", recipe, "--head", "convlstm", "--no-baselines")
+
+
 def test_heads_are_put_side_by_side(tiny: Tiny, spatial: Path) -> None:
     table = tiny.run.with_name("family.csv")
     assert kinema("compare", tiny.run, spatial, "-o", table).exit_code == 0
@@ -186,7 +225,7 @@ def test_heads_are_put_side_by_side(tiny: Tiny, spatial: Path) -> None:
         assert row["clips"] == "8"
         assert row["streams"] == "yes"
         assert int(row["parameters"]) > 1000
-        assert 0 < float(row["ms/step"]) < float(row["ms/clip"])
+        assert 0 < float(row["ms/step"]) < float(row["ms/window"])
         assert {"fold 0", "fold 1"} < set(row)
 
 
