@@ -78,18 +78,32 @@ def test_refusals_are_told_and_a_rate_that_is_not_carried_shows_in_the_exit_code
     assert "refused (429)" in told["verdict"]
 
 
+@contextmanager
+def _heard(number: signal.Signals) -> Iterator[None]:
+    """Lets a process that is started within hear a signal, also where this one was started in the background, deaf."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def test_ctrl_c_tells_what_was_found_so_far(server: Server) -> None:
     before = server.metric("kinema_requests_total")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "bench", server.url, str(GOLF), "--seconds", "60", "--json", *EASY],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    server.until(lambda: server.metric("kinema_requests_total") > before + 6)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=PATIENCE_S)
+    with _heard(signal.SIGINT):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.cli", "bench", server.url, str(GOLF), "--seconds", "60", "--json", *EASY],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    try:
+        server.until(lambda: server.metric("kinema_requests_total") > before + 6)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()  # its load would reach the tests that follow
     assert process.returncode == 130, err
     told = json.loads(out)
     assert told["interrupted"]
