@@ -58,15 +58,21 @@ def peephole(weights: Weights, given: Array) -> Array:
     return np.array(told)
 
 
-def article(weights: Weights, given: Array) -> Array:
-    hidden = weights["recurrence.step.of_state.weight"].shape[1]
-    network = LSTM(given.shape[1], hidden, 1)
+def article_network(weights: Weights) -> LSTM:
+    """The reference with the weights of the article's cell."""
+    inputs, hidden = weights["of_input.weight"].shape[1], weights["recurrence.step.of_state.weight"].shape[1]
+    network = LSTM(inputs, hidden, 1)
     named = zip("ifgo", *(np.split(weights[name], 4) for name in ARTICLE), strict=True)
     for gate, of_input, bias, of_state, of_cell in named:
         network.weights[f"W_x{gate}"] = of_input.T
         network.weights[f"W_h{gate}"] = of_state.T
         network.weights[f"W_c{gate}"] = of_cell.T
         network.weights[f"b_{gate}"] = bias
+    return network
+
+
+def article(weights: Weights, given: Array) -> Array:
+    network = article_network(weights)
     told = []
     for x in given:
         network.step(x[np.newaxis])

@@ -37,10 +37,10 @@ from tests.bundles import (
     save_recurrent,
     stamp,
 )
+from tests.orders import alone_and_together
 from tests.samples import BUNDLE, clip
 
 CPU = Device.choose("cpu", 1)
-PATIENCE_S = 30.0
 STEPS = 6
 
 
@@ -288,25 +288,11 @@ def batcher(loaded: Bundle) -> Iterator[Batcher]:
 
 
 def test_what_a_clip_gets_does_not_depend_on_what_else_is_in_flight(loaded: Bundle, batcher: Batcher) -> None:
-    def given(order: Order) -> dict[str, NDArray[Any]]:
-        order.done.result(PATIENCE_S)
-        return dict(loaded.recurrent.read(order.sequence.inputs([STEPS]), outputs=["attention_map"]).outputs)
+    def given(order: Order) -> NDArray[np.float32]:
+        return loaded.recurrent.read(order.sequence.inputs([STEPS]), outputs=["attention_map"]).outputs["attention_map"]
 
-    alone = []
-    for seed in range(4):
-        order = batcher.order()
-        for picture in _pictures(loaded, seed):
-            order.put(picture)
-        order.close()
-        alone.append(given(order))
-    orders = [batcher.order() for _ in range(4)]
-    for together in zip(*(_pictures(loaded, seed) for seed in range(4)), strict=True):
-        for order, picture in zip(orders, together, strict=True):
-            order.put(picture)
-    for order in orders:
-        order.close()
-    for order, expected in zip(orders, alone, strict=True):
-        np.testing.assert_allclose(given(order)["attention_map"], expected["attention_map"], atol=1e-6)
+    for alone, together in alone_and_together(loaded, batcher, STEPS, clips=4):
+        np.testing.assert_allclose(given(together), given(alone), atol=1e-6)
 
 
 def test_outputs_are_cut_to_the_steps_of_their_window() -> None:
@@ -337,14 +323,6 @@ def test_outputs_go_over_the_wire_as_numbers_or_null() -> None:
         "times_s": [0.5, 0.6],
         "values": {"gates": [[0.333333, None], [None, 12345700.0]], "whole": 2.5},
     }
-
-
-def _pictures(bundle: Bundle, seed: int) -> Iterator[MadePicture]:
-    random = np.random.default_rng(seed)
-    for step in range(STEPS):
-        for kind in bundle.card.evidence:
-            if step % kind.cadence == 0:
-                yield MadePicture(kind.name, 0, step, random.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8))
 
 
 def _encoded(bundle: Bundle) -> tuple[Sequence, dict[str, dict[tuple[int, int], NDArray[np.uint8]]], tuple[int, ...]]:

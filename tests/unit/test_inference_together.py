@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from service.inference.batcher import Batcher, Order
 from service.inference.bundle import Bundle
 from service.inference.session import Device
-from service.video.decode import MadePicture
+from tests.orders import PATIENCE_S, alone_and_together, pictures
 from tests.samples import BUNDLE
 
-PATIENCE_S = 30.0
 STEPS = 3
 # Kernels for other batch sizes add in another order; features lie between 0 and 6.
 TOLERANCE = 1e-5
@@ -30,43 +29,22 @@ def batcher(bundle: Bundle) -> Iterator[Batcher]:
     working.stop()
 
 
-def pictures(bundle: Bundle, seed: int) -> Iterator[MadePicture]:
-    random = np.random.default_rng(seed)
-    for step in range(STEPS):
-        for kind in bundle.card.evidence:
-            if step % kind.cadence == 0:
-                pixels = random.integers(0, 256, (kind.size, kind.size, 3), dtype=np.uint8)
-                yield MadePicture(kind.name, 0, step, pixels)
-
-
 def features(order: Order) -> dict[str, NDArray[np.float32]]:
     order.done.result(PATIENCE_S)
     return {name: rows.astype(np.float32) for name, rows in order.sequence.inputs([STEPS]).items()}
 
 
 def test_what_a_clip_gets_does_not_depend_on_what_else_is_in_flight(bundle: Bundle, batcher: Batcher) -> None:
-    alone = []
-    for seed in range(3):
-        order = batcher.order()
-        for picture in pictures(bundle, seed):
-            order.put(picture)
-        order.close()
-        alone.append(features(order))
-    orders = [batcher.order() for _ in range(3)]
-    for made in zip(*(pictures(bundle, seed) for seed in range(3)), strict=True):
-        for order, picture in zip(orders, made, strict=True):
-            order.put(picture)
-    for order in orders:
-        order.close()
-    for order, expected in zip(orders, alone, strict=True):
-        for name, rows in features(order).items():
+    for alone, together in alone_and_together(bundle, batcher, STEPS, clips=3):
+        expected = features(alone)
+        for name, rows in features(together).items():
             np.testing.assert_allclose(rows, expected[name], rtol=0, atol=TOLERANCE)
 
 
 def test_what_a_clip_gets_does_not_depend_on_others_being_abandoned(bundle: Bundle, batcher: Batcher) -> None:
     def encode() -> Order:
         order = batcher.order()
-        for picture in pictures(bundle, 0):
+        for picture in pictures(bundle, STEPS, 0):
             order.put(picture)
         order.close()
         return order
@@ -74,7 +52,7 @@ def test_what_a_clip_gets_does_not_depend_on_others_being_abandoned(bundle: Bund
     expected = features(encode())
     others = [batcher.order() for _ in range(2)]
     for other in others:
-        for picture in pictures(bundle, 9):
+        for picture in pictures(bundle, STEPS, 9):
             other.put(picture)
     kept = encode()
     for other in others:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from model.reference import LSTM
 from tests.require import need
 from tests.unit.model_clips import TORCH, WITHOUT_TORCH
-from tests.unit.numpy_heads import ARTICLE
+from tests.unit.numpy_heads import article_network
 
 if TORCH or TYPE_CHECKING:
     import torch
@@ -68,14 +67,7 @@ def every_step(hidden: "Tensor") -> "Tensor":
 
 def test_the_articles_cell_feels_its_loss_as_it_does_in_numpy() -> None:
     cell = make("article")
-    reference = LSTM(INPUTS, HIDDEN, 1)
-    weights = {name: value.numpy() for name, value in cell.state_dict().items()}
-    named = zip("ifgo", *(np.split(weights[name], 4) for name in ARTICLE), strict=True)
-    for gate, of_input, bias, of_state, of_cell in named:
-        reference.weights[f"W_x{gate}"] = of_input.T
-        reference.weights[f"W_h{gate}"] = of_state.T
-        reference.weights[f"W_c{gate}"] = of_cell.T
-        reference.weights[f"b_{gate}"] = bias
+    reference = article_network({name: value.numpy() for name, value in cell.state_dict().items()})
     sequences = draw(BATCH, STEPS, INPUTS)
     reference.forward(sequences.transpose(0, 1).numpy())
     of_y = draw(STEPS, BATCH, 1)
