@@ -47,7 +47,7 @@ class Clip:
         """The labelled span in words that tell it from others; nothing for the whole file."""
         if not self.start_s and self.end_s is None:
             return ""
-        return f"{self.start_s:g}-{'' if self.end_s is None else f'{self.end_s:g}'}"
+        return f"{self.start_s}-{'' if self.end_s is None else self.end_s}"
 
 
 @dataclass(frozen=True)

@@ -90,16 +90,16 @@ def _share_encoders(run: Run, plan: Plan, cache: Path) -> None:
 def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, views: int) -> Windows:
     kinds = [kind.name for kind in plan.recipe.evidence]
     extractor = Extractor(plan.recipe, {kind: run.encoder(kind) for kind in kinds}, plan.augmentation, cache)
-    paths = [clip.path for clip in dataset.clips]
+    clips = dataset.clips
     with progress() as bar:
-        seen = dict(bar.track(extractor.extract(paths, views, jobs), total=len(paths), description="looking at clips"))
+        seen = dict(bar.track(extractor.extract(clips, views, jobs), total=len(clips), description="looking at clips"))
     return _gathered(plan, dataset, seen)
 
 
-def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Path, Sequence[ClipFeatures]]) -> Windows:
+def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Clip, Sequence[ClipFeatures]]) -> Windows:
     labels = [plan.labels.index(clip.label) for clip in dataset.clips]
     kinds = [kind.name for kind in plan.recipe.evidence]
-    return Windows.of([seen[clip.path] for clip in dataset.clips], labels, kinds)
+    return Windows.of([seen[clip] for clip in dataset.clips], labels, kinds)
 
 
 def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
@@ -118,7 +118,7 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
     torch.set_num_threads(jobs)
     windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
     pictures = _pictures(plan, dataset)
-    seen: dict[Path, Sequence[ClipFeatures]] = {}
+    seen: dict[Clip, Sequence[ClipFeatures]] = {}
     with progress() as bar:
         for fold in bar.track(dataset.folds, description="looking in int8"):
             seen |= _seen_by_twins(run, plan, dataset, pictures, fold, cache, jobs)
@@ -154,14 +154,14 @@ def _of(kind: str, pictures: _Calibration, clips: Sequence[Clip]) -> Pictures:
 
 def _seen_by_twins(
     run: Run, plan: Plan, dataset: Dataset, pictures: _Calibration, fold: int, cache: Path, jobs: int
-) -> dict[Path, Sequence[ClipFeatures]]:
+) -> dict[Clip, Sequence[ClipFeatures]]:
     """The features of a fold's clips, of twins that were calibrated without them."""
     others = [clip for clip in dataset.clips if clip.fold != fold]
     with TemporaryDirectory() as directory:
         twins = {kind.name: Path(directory) / f"{kind.name}.onnx" for kind in plan.recipe.evidence}
         for kind, twin in twins.items():
             write_twin(run.encoder(kind), _of(kind, pictures, others), twin)
-        tested = [clip.path for clip in dataset.clips if clip.fold == fold]
+        tested = [clip for clip in dataset.clips if clip.fold == fold]
         return dict(Extractor(plan.recipe, twins, plan.augmentation, cache).extract(tested, 1, jobs))
 
 
@@ -257,7 +257,7 @@ def answers(where: Path, dataset: Dataset, cache: Path, jobs: int) -> NDArray[np
     with progress() as bar:
         for clip in bar.track(dataset.clips, description="answering clips"):
             try:
-                found.append(int(answer(bundle, clip.path.read_bytes()).argmax()))
+                found.append(int(answer(bundle, clip.path.read_bytes(), clip.start_s, clip.end_s).argmax()))
             except ClipError as error:
                 raise DataError(f"the clip {clip.path} cannot be used: {error.detail}", error.advice) from error
     return np.array(found, dtype=np.int64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from model.data import Clip
@@ -30,11 +29,11 @@ class Sources:
     of: tuple[str, ...]
 
 
-def find_sources(clips: Sequence[Clip], root: Path) -> Sources:
+def find_sources(clips: Sequence[Clip], names: Sequence[str]) -> Sources:
     """Finds what each clip was cut from.
 
     Args:
         clips: as `gather` found them.
-        root: where they were found; sub-folders below a class's folder may tell sources.
+        names: their names, as `Found.names`; sub-folders below a class's folder may tell sources.
     """
     raise NotImplementedError
