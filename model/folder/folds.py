@@ -87,8 +87,8 @@ def split(clips: Sequence[Clip], sources: Sources, duplicates: Sequence[Sequence
 
 # One camera in one room makes all clips look alike, and then what is alike tells nothing of what was cut from what.
 _ALL_ALIKE = (
-    "More than half of the clips look nearly the same, as from one camera in one place, so only sources are kept apart. "
-    "The accuracy tells how well the actions are told apart there, and nothing about other places."
+    "More than half of the clips look nearly the same, as from one camera in one place, so sources alone are kept "
+    "apart. The accuracy tells how well the actions are told apart there, and nothing about other places."
 )
 
 
