@@ -57,8 +57,8 @@ def split(clips: Sequence[Clip], sources: Sources, duplicates: Sequence[Sequence
     """
     groups = _groups(sources, duplicates)
     if _swallows(groups, sources):
-        done = split(clips, sources, (), folds)
-        return replace(done, warnings=(*done.warnings, _ALL_ALIKE))
+        apart = split(clips, sources, (), folds)
+        return replace(apart, warnings=(*apart.warnings, _ALL_ALIKE))
     if len({clip.fold for clip in clips} - {NO_FOLD}) > 1:
         return _as_stated(clips, sources, groups)
     kept_out = _kept_out(clips)

@@ -1,5 +1,6 @@
 """Clips in folders are found however the folders lie, and what is no clip is told or passed over."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from model.data import NO_FOLD, DataError
 from model.folder.frames import frames_of
+from model.folder.look import Looker, Seen
 from service.video.scan import Scan
 from service.video.source import NO_LIMITS
 from tests.samples import clip
@@ -22,7 +24,8 @@ def test_a_folder_for_each_class(tmp_path: Path) -> None:
     assert found.layout == f"a folder for each class in {root}: 2 classes"
     assert labels(found) == {"run/a2.avi": "run", "run/a10.avi": "run", "walk/session1/b.avi": "walk"}
     assert list(labels(found)) == ["run/a2.avi", "run/a10.avi", "walk/session1/b.avi"]
-    assert found.skipped == found.notes == ()
+    assert not found.skipped
+    assert not found.notes
     first, seen = found.clips[0], found.seen[0]
     assert (first.source, first.fold, first.split, first.span) == ("", NO_FOLD, "", "")
     assert first.path == seen.path == root / "run/a2.avi"
@@ -73,8 +76,10 @@ def test_folders_of_frames(tmp_path: Path, part: str) -> None:
     assert {one.split for one in found.clips} == {part.strip("/")}
     # The last frame of the first clip is what its picture shows, without loss.
     scan = Scan(found.clips[0].path.read_bytes(), NO_LIMITS)
-    assert len(list(scan)) == 6
-    np.testing.assert_array_equal(scan.retrieve(), cv2.imread(str(root / f"{part}run/one/10.jpg")))
+    times = iter(scan)
+    frames = [scan.retrieve() for _ in times]
+    assert len(frames) == 6
+    np.testing.assert_array_equal(frames[-1], cv2.imread(str(root / f"{part}run/one/10.jpg")))
     before = found.clips[0].path.stat().st_mtime_ns
     assert found_in(root).clips[0].path.stat().st_mtime_ns == before  # made once
 
@@ -171,3 +176,22 @@ def test_nothing_to_train_on_is_said(tmp_path: Path, names: tuple[str, ...], sai
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no file or directory"):
         found_in(tmp_path / "none")
+
+
+class Crashing(Looker):
+    """Looks at files with a decoder that some of them crash."""
+
+    def look(self, path: Path) -> Seen | str:
+        if path.name.startswith("crash"):
+            os._exit(1)
+        return super().look(path)
+
+
+def test_a_file_that_crashes_its_decoder_costs_itself_alone(tmp_path: Path) -> None:
+    root = fill(tmp_path, "a.avi", "b.avi", "crash.avi", "c.avi", "crash too.avi")
+    watched: list[tuple[int, int]] = []
+    paths = sorted(root.iterdir())
+    seen = dict(Crashing(tmp_path, 25).look_all(paths, 2, lambda *now: watched.append(now)))
+    assert {path.name for path, one in seen.items() if isinstance(one, Seen)} == {"a.avi", "b.avi", "c.avi"}
+    assert {one for one in seen.values() if isinstance(one, str)} == {"it crashes its decoder"}
+    assert watched == [(done, 5) for done in range(1, 6)]
