@@ -56,6 +56,13 @@ class Dataset:
         lines = "\n".join(f"{clip.path.name},{clip.label},{clip.source},{clip.fold}" for clip in self.clips)
         return hashlib.sha256(lines.encode()).hexdigest()
 
+    def write(self, path: Path) -> None:
+        """Writes a CSV that `read` reads again, wherever it lies."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(("path", "label", "source", "fold"))
+            table.writerows((clip.path.resolve(), clip.label, clip.source, clip.fold) for clip in self.clips)
+
     @classmethod
     def read(cls, path: Path, clips: Path | None = None, *, folds: bool = True) -> Self:
         """Reads a CSV with the columns `path`, `label` and, for training, `source` and `fold`.
@@ -109,7 +116,7 @@ def _clip(row: Mapping[str, str | None], line: int, root: Path, table: Path, *, 
     if not label:
         raise DataError(f"{table}, line {line}: the label is empty")
     try:
-        return Clip(clip, label, (row.get("source") or "") if folds else "", int(fold or ""))
+        return Clip(clip, label, row.get("source") or "", int(fold or ""))
     except ValueError as error:
         raise DataError(f"{table}, line {line}: the fold is {fold!r}, not a number") from error
 

@@ -193,6 +193,7 @@ class Run:
         self.log = directory / "log.jsonl"
         self.confusion = directory / "confusion.csv"
         self.int8 = directory / "int8.csv"
+        self.clips = directory / "clips.csv"
 
     @classmethod
     def start(cls, directory: Path, plan: Plan, *, resume: bool) -> Self:
@@ -220,6 +221,23 @@ class Run:
             RunError: there is no run in the directory.
         """
         return self._read("plan.json", Plan)
+
+    def keep_clips(self, dataset: Dataset) -> None:
+        """Writes which clips the run is made of, so that it can be judged without being told them again."""
+        unfinished = self.clips.with_suffix(".unfinished")
+        dataset.write(unfinished)
+        unfinished.replace(self.clips)
+
+    def dataset(self) -> Dataset:
+        """The clips that the run is made of.
+
+        Raises:
+            RunError: it does not say; an older version made it.
+            DataError: one of them is no longer there.
+        """
+        if not self.clips.is_file():
+            raise RunError(f"{self.directory} does not say which clips it is made of", "Name the CSV of its clips.")
+        return Dataset.read(self.clips)
 
     def encoder(self, kind: str) -> Path:
         """The ONNX encoder of a kind of evidence."""

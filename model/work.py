@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -20,9 +21,10 @@ from model.encoders import share_encoder
 from model.evaluate import calibration, confusion, fit_temperature
 from model.explore import ExploreError
 from model.explore import explore as look_inside
-from model.export import load_head
 from model.family import COLUMNS, Member, cells
 from model.features import ClipFeatures, Extractor
+from model.judgement import Judgement
+from model.judging import Judged, judge, write_files
 from model.page import render
 from model.quantize import Pictures, calibration_clips, calibration_pictures
 from model.quantize import quantize as write_twin
@@ -37,15 +39,14 @@ from model.report import (
     write_table,
     write_twins,
 )
+from model.report_facts import Found, ReportFacts
+from model.report_page import write_report
 from model.run import Final, Plan, Run, Twins
-from model.train import Windows, fit, predict
+from model.train import Windows, fit
 from model.validate import compare, configure, trial
-from service.alone import answer
-from service.errors import ClipError
-from service.inference.bundle import Bundle
-from service.inference.card import Card
 from service.inference.postprocess import Prediction
-from service.inference.session import Device
+
+_MOST_ROWS = 60
 
 console = Console(stderr=True)
 """Progress and tables are for people; standard output stays free for what programs read."""
@@ -71,6 +72,7 @@ def train(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> Non
         DataError: a clip cannot be decoded.
     """
     torch.set_num_threads(jobs)
+    run.keep_clips(dataset)
     _share_encoders(run, plan, cache)
     windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
     folds = np.array([clip.fold for clip in dataset.clips])
@@ -240,64 +242,84 @@ def _cells(row: Row) -> list[str]:
     return [row.variant.name, *shares, f"±{100 * row.spread:.1f}", f"{row.epochs:.1f}"]
 
 
-def answers(where: Path, dataset: Dataset, cache: Path, jobs: int) -> NDArray[np.int64]:
-    """What a run's head, or a bundle's graphs, answer to every clip: int64 [clips].
-
-    Raises:
-        DataError: a clip cannot be decoded.
-        RunError, BundleError: the run is not finished, or the bundle cannot be loaded.
-    """
-    if (where / "plan.json").is_file():
-        run = Run(where)
-        plan, head = run.plan(), load_head(run, run.final())
-        windows = _windows(run, plan, dataset, cache, jobs, views=1)
-        return np.asarray(predict(head, windows, np.arange(len(dataset.clips))).argmax(1), dtype=np.int64)
-    bundle = Bundle.load(where, Device.choose("cpu", 1))
-    found = []
-    with progress() as bar:
-        for clip in bar.track(dataset.clips, description="answering clips"):
-            try:
-                found.append(int(answer(bundle, clip.path.read_bytes()).argmax()))
-            except ClipError as error:
-                raise DataError(f"the clip {clip.path} cannot be used: {error.detail}", error.advice) from error
-    return np.array(found, dtype=np.int64)
-
-
-def labels_of(where: Path) -> tuple[str, ...]:
-    """The actions that a run or a bundle knows, in order.
-
-    Raises:
-        RunError, BundleError: it is neither.
-    """
-    return Run(where).plan().labels if (where / "plan.json").is_file() else Card.read(where).labels
-
-
-def evaluate(where: Path, dataset: Dataset, output: Path | None, cache: Path, jobs: int) -> float:
-    """The accuracy of a run's head or of a bundle over labelled clips.
+def evaluate(where: Path, dataset: Dataset, output: Path | None, cache: Path, jobs: int) -> Judged:
+    """Judges a run's head or a bundle on labelled clips.
 
     Args:
         where: the run or the bundle.
         dataset: the clips.
-        output: a directory for the confusion matrix, as CSV and picture; None writes nothing.
+        output: a directory for the report, its tables and pictures; None writes nothing.
         cache: where features are kept; bundles keep none.
-        jobs: processes; bundles use one.
+        jobs: processes.
 
     Raises:
-        DataError: a clip shows an action that the model does not know, or cannot be decoded.
+        RunError, BundleError: the run is not finished, or the bundle cannot be loaded.
+        DataError: the model knows none of the actions, or no clip of one that it knows can be used.
     """
-    labels = labels_of(where)
-    unknown = sorted(set(dataset.labels) - set(labels))
-    if unknown:
-        raise DataError(f"the model knows no action {', '.join(unknown)}", f"It knows {', '.join(labels)}.")
-    truth = np.array([labels.index(clip.label) for clip in dataset.clips])
-    matrix = confusion(answers(where, dataset, cache, jobs), truth, len(labels))
-    accuracy = float(np.trace(matrix) / matrix.sum())
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        write_confusion(output / "confusion.csv", matrix, labels)
-        title = f"Answers in % of each action's clips: {100 * accuracy:.1f} % of {len(truth)} clips right"
-        draw_confusion(output / "confusion-matrix.png", matrix, labels, title)
-    return accuracy
+    with progress() as bar:
+        task = bar.add_task("answering clips", total=len(dataset.clips))
+        found = judge(where, dataset, cache, jobs, lambda: bar.advance(task))
+    trained_on = (
+        f"{found.trained_on} of them are among the clips that it was trained on, and tell nothing."
+        if found.trained_on
+        else "Whether it was trained on some of them is not known."
+    )
+    split = f"These clips were given to kinema evaluate. {trained_on}"
+    facts = ReportFacts(f"{where.resolve().name} judged", found.judgement, split, Found(skipped=found.skipped))
+    _tell(facts, output)
+    return found
+
+
+def evaluate_folds(run: Run, dataset: Dataset | None, output: Path | None) -> Judgement:
+    """Judges a run by its cross-validation: each clip by heads that were trained on the other folds.
+
+    Args:
+        run: a finished run.
+        dataset: the clips that it was trained on; by default those that it says.
+        output: as of `evaluate`.
+
+    Raises:
+        RunError: the run is not finished, was trained on other clips, or does not say on which.
+        DataError: one of its clips is no longer there.
+    """
+    facts = ReportFacts.of_run(run, dataset or run.dataset())
+    _tell(facts, output)
+    return facts.judgement
+
+
+def _tell(facts: ReportFacts, output: Path | None) -> None:
+    show_judgement(facts.judgement, facts.found.skipped)
+    if output is None:
+        return
+    try:
+        write_files(output, facts.judgement)
+        with console.status("writing the report"):
+            write_report(output / "report.html", facts)
+    except OSError as error:
+        raise DataError(f"{output} cannot be written: {error.strerror}", "Name another directory with -o.") from error
+
+
+def show_judgement(told: Judgement, skipped: Sequence[tuple[Path, str]] = ()) -> None:
+    """Prints a table of the actions, and what could not be used."""
+    table = _table("In %, the least recognised action first")
+    table.add_column("action", no_wrap=True)
+    for column in ("answers", "recall", "precision", "F1"):
+        table.add_column(column, justify="right")
+    named = sorted(zip(told.labels, told.classes, strict=True), key=lambda one: _or(one[1].recall, 2))
+    for label, one in named[:_MOST_ROWS]:
+        shares = ("" if share is None else f"{100 * share:.0f}" for share in (one.recall, one.precision, one.f1))
+        table.add_row(escape(label), str(one.answers), *shares)
+    console.print(table)
+    if len(named) > _MOST_ROWS:
+        console.print(f"and {len(named) - _MOST_ROWS} more")
+    for path, reason in skipped[:_MOST_ROWS]:
+        console.print(f"skipped: {path} {reason}", style="yellow", markup=False, highlight=False)
+    if len(skipped) > _MOST_ROWS:
+        console.print(f"and {len(skipped) - _MOST_ROWS} more are skipped", style="yellow")
+
+
+def _or(value: float | None, other: float) -> float:
+    return other if value is None else value
 
 
 def explore(model: Path, clip: Path, page: Path) -> Prediction:
