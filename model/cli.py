@@ -106,19 +106,21 @@ def evaluate(
 ) -> None:
     """Judge a model on labelled clips, or a run by its folds. Clips that a model was trained on tell nothing."""
     _need_extra()
-    from model import work
+    from model import evaluation
     from model.data import Dataset
     from model.judging import is_run
     from model.run import Run
 
+    skipped = 0
     if folds or data is None:
         if not is_run(model):
             raise typer.BadParameter("only a run has folds; name the clips that a bundle is to be judged on")
-        told = work.evaluate_folds(Run(model), Dataset.read(data, clips) if data else None, output)
-        skipped = 0
+        told = evaluation.evaluate_folds(Run(model), Dataset.read(data, clips) if data else None, output)
     else:
-        found = work.evaluate(model, Dataset.read(data, clips, folds=False), output, cache.expanduser(), jobs)
-        told, skipped = found.judgement, len(found.skipped)
+        kept = cache.expanduser()
+        dataset, how = evaluation.labelled(data, clips, kept, jobs)
+        found = evaluation.evaluate(model, dataset, output, kept, jobs, how)
+        told, skipped = found.judgement, len(how.skipped) + len(found.skipped)
     interval = f"95 % interval {100 * told.interval.low:.1f} to {100 * told.interval.high:.1f}"
     typer.echo(f"accuracy {100 * told.accuracy:.1f} % ({interval}) on {len(told.clips)} clips")
     typer.echo(f"expected calibration error {told.ece:.3f} at temperature {told.temperature:.3f}")

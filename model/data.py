@@ -17,6 +17,10 @@ class DataError(KinemaError):
     """A data set that cannot be used as it is."""
 
 
+NO_FOLD = -1
+"""The fold of a clip that belongs to none."""
+
+
 @dataclass(frozen=True)
 class Clip:
     """One labelled clip.
@@ -26,12 +30,24 @@ class Clip:
         label: the action shown in it.
         source: the video that it was cut from.
         fold: the part of the data that it belongs to in cross-validation.
+        start_s, end_s: the labelled span of the file, [start_s, end_s) in seconds; `end_s` None means to the end.
+        split: what whoever made the data keeps it for: `train`, `val`, `test`, or nothing.
     """
 
     path: Path
     label: str
     source: str
     fold: int
+    start_s: float = 0.0
+    end_s: float | None = None
+    split: str = ""
+
+    @property
+    def span(self) -> str:
+        """The labelled span in words that tell it from others; nothing for the whole file."""
+        if not self.start_s and self.end_s is None:
+            return ""
+        return f"{self.start_s}-{'' if self.end_s is None else self.end_s}"
 
 
 @dataclass(frozen=True)
@@ -53,15 +69,8 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """A sha256 over what is written of the clips, to tell one data set from another."""
-        lines = "\n".join(f"{clip.path.name},{clip.label},{clip.source},{clip.fold}" for clip in self.clips)
+        lines = "\n".join(_written(clip) for clip in self.clips)
         return hashlib.sha256(lines.encode()).hexdigest()
-
-    def write(self, path: Path) -> None:
-        """Writes a CSV that `read` reads again, wherever it lies."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(("path", "label", "source", "fold"))
-            table.writerows((clip.path.resolve(), clip.label, clip.source, clip.fold) for clip in self.clips)
 
     @classmethod
     def read(cls, path: Path, clips: Path | None = None, *, folds: bool = True) -> Self:
@@ -85,6 +94,12 @@ class Dataset:
         if folds:
             _check_folds(dataset, path)
         return dataset
+
+
+def _written(clip: Clip) -> str:
+    # What is not there is not written, so that data sets without it keep the digests they had.
+    more = (f",{clip.span}" if clip.span else "") + (f",{clip.split}" if clip.split else "")
+    return f"{clip.path.name},{clip.label},{clip.source},{clip.fold}{more}"
 
 
 def _rows(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
@@ -23,15 +23,20 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from model.data import DataError
+from model.data import Clip, DataError
 from model.recipe import Recipe
-from model.views import Augmentation, task
+from model.views import LIMITS, Augmentation, task
 from service.errors import ClipError
 from service.video import decode as decoding
 from service.video import preprocess, sample
 from service.video.decode import DecodeTask, MadePicture, decode
+from service.video.encoded import EncodedClip
+from service.video.probe import probe
+from service.video.scan import EXACT, Shortcuts, shortcuts
 
 _FORMAT = 1
+# A span that begins later than this is sought and not scanned to.
+_FAR_S = 5.0
 # What decides the pixels of a clip's pictures: when this code changes, features that were kept are no longer true.
 _PICTURES_CODE: Sequence[Any] = (decoding, preprocess, sample)
 
@@ -131,12 +136,12 @@ class Extractor:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def extract(
-        self, clips: Iterable[Path], views: int, jobs: int, skip: Callable[[Path, DataError], None] | None = None
-    ) -> Iterator[tuple[Path, list[ClipFeatures]]]:
+        self, clips: Iterable[Clip], views: int, jobs: int, skip: Callable[[Clip, DataError], None] | None = None
+    ) -> Iterator[tuple[Clip, list[ClipFeatures]]]:
         """Yields the first `views` views of every clip, in no particular order.
 
         Args:
-            clips: the files.
+            clips: what to look at: files, or spans of files.
             views: how many views of each; one is what serving sees.
             jobs: processes to extract in; each uses one core.
             skip: hears of each clip that cannot be read or decoded, and the others go on; by default it ends them.
@@ -176,7 +181,7 @@ class _Worker:
         key = hashlib.sha256(f"{self.identity}/{content}/{view}".encode()).hexdigest()
         return self.extractor.cache / key[:2] / f"{key}.npz"
 
-    def see(self, data: bytes, wanted: DecodeTask) -> ClipFeatures:
+    def see(self, data: EncodedClip, wanted: DecodeTask) -> ClipFeatures:
         pictures: defaultdict[str, list[MadePicture]] = defaultdict(list)
         receipt = decode(data, wanted, lambda made: pictures[made.kind].append(made))
         return ClipFeatures({kind: self._encode(kind, made) for kind, made in pictures.items()}, receipt.steps)
@@ -199,18 +204,39 @@ def _start(extractor: Extractor, identity: str) -> None:
     _worker = _Worker(extractor, identity)
 
 
-def _extract(clip: Path, views: int) -> list[Path]:
+def _extract(clip: Clip, views: int) -> list[Path]:
     try:
-        data = clip.read_bytes()
+        content = _content(clip)
+        files = [_worker.file(content, view) for view in range(views)]
+        if all(file.is_file() for file in files):
+            return files
+        with EncodedClip.read(clip.path) as data:
+            past = _shortcuts(clip, data)
+            for view, file in enumerate(files):
+                if not file.is_file():
+                    _worker.see(data, replace(_task(clip, data, content, view), shortcuts=past)).save(file)
     except OSError as error:
-        raise DataError(f"the clip {clip} cannot be read: {error.strerror}") from error
-    content = hashlib.sha256(data).hexdigest()
-    files = [_worker.file(content, view) for view in range(views)]
-    for view, file in enumerate(files):
-        if not file.is_file():
-            try:
-                wanted = task(_worker.extractor.recipe, _worker.extractor.augmentation, data, content, view)
-                _worker.see(data, wanted).save(file)
-            except ClipError as error:
-                raise DataError(f"the clip {clip} cannot be used: {error.detail}", error.advice) from error
+        raise DataError(f"the clip {clip.path} cannot be read: {error.strerror}") from error
+    except ClipError as error:
+        named = f"{clip.path}, {clip.span} s," if clip.span else str(clip.path)
+        raise DataError(f"the clip {named} cannot be used: {error.detail}", error.advice) from error
     return files
+
+
+def _content(clip: Clip) -> str:
+    """What tells a clip from others, in hexadecimal: sha256 of the file, or of that and the span."""
+    with clip.path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(f"{content}@{clip.span}".encode()).hexdigest() if clip.span else content
+
+
+def _task(clip: Clip, data: EncodedClip, content: str, view: int) -> DecodeTask:
+    extractor = _worker.extractor
+    return task(extractor.recipe, extractor.augmentation, data, content, view, clip.start_s, clip.end_s)
+
+
+def _shortcuts(clip: Clip, data: EncodedClip) -> Shortcuts:
+    """To a span of a long file by its key frames: else each span would cost the decoding of all before it."""
+    if clip.start_s < _FAR_S:
+        return EXACT
+    return next(iter(shortcuts(probe(data, LIMITS), _worker.extractor.recipe.plan.fps)), EXACT)

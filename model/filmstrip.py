@@ -17,11 +17,14 @@ _UNKNOWN_S = 2.0
 _GAP = 2
 
 
-def filmstrip(clip: Clip, frames: int = 4, height: int = 108) -> Picture | None:
-    """Frames spread evenly over a clip, or over its first minute if it is longer, in a row.
+def filmstrip(
+    clip: Clip, start_s: float = 0.0, end_s: float | None = None, frames: int = 4, height: int = 108
+) -> Picture | None:
+    """Frames spread evenly over a span of a clip, or over its first minute if it is longer, in a row.
 
     Args:
         clip: its encoded bytes.
+        start_s, end_s: the span; `end_s` None means to the end.
         frames: how many; fewer where the clip has fewer.
         height: in pixels; their width is as the clip has it, but at most twice as much.
 
@@ -31,9 +34,10 @@ def filmstrip(clip: Clip, frames: int = 4, height: int = 108) -> Picture | None:
     shown: list[Picture] = []
     try:
         scan = Scan(clip, _LIMITS)
-        span_s = min(scan.header.duration_s or _UNKNOWN_S, _LONGEST_S)
+        ends_s = end_s or scan.header.duration_s or start_s + _UNKNOWN_S
+        span_s = min(ends_s - start_s, _LONGEST_S)
         for time_s in scan:
-            if time_s >= span_s * (len(shown) + 0.5) / frames - 1e-3:
+            if time_s - start_s >= span_s * (len(shown) + 0.5) / frames - 1e-3:
                 shown.append(_small(scan.retrieve(), height))
             if len(shown) == frames:
                 break

@@ -1,14 +1,15 @@
-"""How a model is judged: a run or a bundle on labelled clips, or a run by the folds of its own cross-validation."""
+"""How a run or a bundle is judged on labelled clips."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +20,6 @@ from model.export import load_head
 from model.features import ClipFeatures, Extractor
 from model.judgement import Judgement
 from model.report import draw_confusion, write_confusion
-from model.report_facts import judged
 from model.run import Run
 from model.train import Windows, predict
 from service.alone import look
@@ -31,6 +31,9 @@ from service.inference.session import Device
 Logits = NDArray[np.float64]
 Answer = Logits | str
 """The logits of a clip, float64 [C], or why it cannot be used."""
+
+# Clips of a run that are answered together: their features need not all be in memory.
+_FEW = 256
 
 Advance = Callable[[], None]
 """Hears of every clip that is done."""
@@ -78,27 +81,14 @@ def judge(where: Path, dataset: Dataset, cache: Path, jobs: int, advance: Advanc
         unknown = ", ".join(dataset.labels[:20])
         raise DataError(f"the model knows no action {unknown}", f"It knows {', '.join(labels)}.")
     of = _of_run if is_run(where) else _of_bundle
-    answers = of(where, [clip.path for clip in dataset.clips], cache, jobs, advance)
-    skipped = tuple((path, answer) for path, answer in answers.items() if isinstance(answer, str))
-    usable = tuple(clip for clip in dataset.clips if not isinstance(answers[clip.path], str))
+    answers = of(where, dict.fromkeys(dataset.clips), cache, jobs, advance)
+    skipped = tuple((clip.path, answer) for clip, answer in answers.items() if isinstance(answer, str))
+    usable = tuple(clip for clip in dataset.clips if not isinstance(answers[clip], str))
     if not any(clip.label in labels for clip in usable):
-        path, reason = skipped[0]
-        raise DataError(f"no clip of an action that the model knows can be used; {path}: {reason}")
-    logits = np.array([answers[clip.path] for clip in usable], dtype=np.float64)
+        raise DataError(f"no clip of an action that the model knows can be used: {skipped[0][1]}")
+    logits = np.array([answers[clip] for clip in usable], dtype=np.float64)
     judgement = Judgement.of(labels, Dataset(usable), logits, temperature)
     return Judged(judgement, skipped, _trained_on(where, usable))
-
-
-def judge_folds(run: Run, dataset: Dataset) -> Judgement:
-    """The answers of a run's cross-validation: of each clip by heads that were trained on the other folds.
-
-    Raises:
-        RunError: the run is not finished, or was trained on other clips.
-    """
-    plan, final = run.plan(), run.final()
-    plan.check(dataset)
-    kept = [one for one in run.trials() if one.variant == plan.variants[0]]
-    return judged(kept, dataset, final.calibrated.temperature)
 
 
 def _told(where: Path) -> tuple[tuple[str, ...], float]:
@@ -111,51 +101,56 @@ def _told(where: Path) -> tuple[tuple[str, ...], float]:
 
 
 def _trained_on(where: Path, clips: Iterable[Clip]) -> int:
-    if not is_run(where) or not (run := Run(where)).clips.is_file():
-        return 0
-    known = {clip.path.resolve() for clip in run.dataset().clips}
+    own = Run(where).dataset() if is_run(where) else None
+    known = {clip.path.resolve() for clip in own.clips} if own else set()
     return sum(clip.path.resolve() in known for clip in clips)
 
 
-def _of_run(where: Path, paths: Sequence[Path], cache: Path, jobs: int, advance: Advance) -> dict[Path, Answer]:
+def _of_run(where: Path, clips: Iterable[Clip], cache: Path, jobs: int, advance: Advance) -> dict[Clip, Answer]:
     run = Run(where)
     plan, head = run.plan(), load_head(run, run.final())
     kinds = [kind.name for kind in plan.recipe.evidence]
     extractor = Extractor(plan.recipe, {kind: run.encoder(kind) for kind in kinds}, plan.augmentation, cache)
-    found: dict[Path, Answer] = {}
+    found: dict[Clip, Answer] = {}
 
-    def skip(path: Path, error: KinemaError) -> None:
-        found[path] = error.detail.removeprefix(f"the clip {path} ")
+    def skip(clip: Clip, error: KinemaError) -> None:
+        found[clip] = error.detail
         advance()
 
-    seen: dict[Path, Sequence[ClipFeatures]] = {}
-    for path, views in extractor.extract(dict.fromkeys(paths), 1, jobs, skip):
-        seen[path] = views
+    def answer(few: Mapping[Clip, Sequence[ClipFeatures]]) -> None:
+        windows = Windows.of(few.values(), [0] * len(few), kinds, cache)
+        logits = predict(head, windows, np.arange(len(few))).numpy().astype(np.float64)
+        found.update(zip(few, logits, strict=True))
+
+    waiting: dict[Clip, Sequence[ClipFeatures]] = {}
+    for clip, views in extractor.extract(clips, 1, jobs, skip):
+        waiting[clip] = views
         advance()
-    if seen:
-        windows = Windows.of(list(seen.values()), [0] * len(seen), kinds)
-        logits = predict(head, windows, np.arange(len(seen))).numpy().astype(np.float64)
-        found |= dict(zip(seen, logits, strict=True))
+        if len(waiting) == _FEW:
+            answer(waiting)
+            waiting = {}
+    if waiting:
+        answer(waiting)
     return found
 
 
-def _of_bundle(where: Path, paths: Sequence[Path], _: Path, jobs: int, advance: Advance) -> dict[Path, Answer]:
-    found: dict[Path, Answer] = {}
-    for path, answer in _answers(where, list(dict.fromkeys(paths)), jobs):
-        found[path] = answer
+def _of_bundle(where: Path, clips: Iterable[Clip], _: Path, jobs: int, advance: Advance) -> dict[Clip, Answer]:
+    found: dict[Clip, Answer] = {}
+    for clip, answer in _answers(where, list(clips), jobs):
+        found[clip] = answer
         advance()
     return found
 
 
-def _answers(where: Path, paths: Sequence[Path], jobs: int) -> Iterator[tuple[Path, Answer]]:
+def _answers(where: Path, clips: Sequence[Clip], jobs: int) -> Iterator[tuple[Clip, Answer]]:
     """A bundle's answer to each clip, in no particular order."""
     bundle = _load(where)  # also where others do the work: what is wrong with it is to be heard here
-    if min(jobs, len(paths)) == 1:
-        yield from ((path, _answer(bundle, path)) for path in paths)
+    if min(jobs, len(clips)) == 1:
+        yield from ((clip, _answer(bundle, clip)) for clip in clips)
         return
     # Processes are spawned because a forked copy of onnxruntime's threads may hang.
-    with ProcessPoolExecutor(min(jobs, len(paths)), get_context("spawn"), _start, (where,)) as pool:
-        running = {pool.submit(_work, path): path for path in paths}
+    with ProcessPoolExecutor(min(jobs, len(clips)), get_context("spawn"), _start, (where,)) as pool:
+        running = {pool.submit(_work, clip): clip for clip in clips}
         try:
             for done in as_completed(running):
                 yield running[done], done.result()
@@ -164,16 +159,18 @@ def _answers(where: Path, paths: Sequence[Path], jobs: int) -> Iterator[tuple[Pa
 
 
 def _load(where: Path) -> Bundle:
+    cv2.setNumThreads(1)
     return Bundle.load(where, Device.choose("cpu", 1))
 
 
-def _answer(bundle: Bundle, path: Path) -> Answer:
+def _answer(bundle: Bundle, clip: Clip) -> Answer:
     try:
-        logits, _ = bundle.recurrent.run(look(bundle, path.read_bytes()))
+        inputs = look(bundle, clip.path.read_bytes(), clip.start_s, clip.end_s)
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        return f"the clip {clip.path} cannot be read: {error.strerror}"
     except ClipError as error:
-        return f"cannot be used: {error.detail}"
+        return f"the clip {clip.path} cannot be used: {error.detail}"
+    logits, _ = bundle.recurrent.run(inputs)
     return np.asarray(logits.astype(np.float64).mean(axis=0), dtype=np.float64)
 
 
@@ -185,8 +182,8 @@ def _start(where: Path) -> None:
     _bundle = _load(where)
 
 
-def _work(path: Path) -> Answer:
-    return _answer(_bundle, path)
+def _work(clip: Clip) -> Answer:
+    return _answer(_bundle, clip)
 
 
 def write_files(directory: Path, told: Judgement) -> None:

@@ -57,7 +57,8 @@ def calibration_pictures(recipe: Recipe, clip: Clip) -> Mapping[str, Pictures]:
     """
     made: defaultdict[str, list[MadePicture]] = defaultdict(list)
     try:
-        decode(clip.path.read_bytes(), served(recipe), lambda picture: made[picture.kind].append(picture))
+        wanted = served(recipe, clip.start_s, clip.end_s)
+        decode(clip.path.read_bytes(), wanted, lambda picture: made[picture.kind].append(picture))
     except OSError as error:
         raise DataError(f"the clip {clip.path} cannot be read: {error.strerror}") from error
     except ClipError as error:

@@ -239,7 +239,7 @@ def _mistake(one: Mistake) -> str:
 
 def _thumbnail(clip: Clip) -> str:
     try:
-        strip = filmstrip(clip.path.read_bytes())
+        strip = filmstrip(clip.path.read_bytes(), clip.start_s, clip.end_s)
     except OSError:  # it may have been moved since
         return ""
     return "" if strip is None else jpeg(strip, _WIDE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -15,10 +16,13 @@ from torch.optim import swa_utils
 
 from model.features import ClipFeatures
 from model.net.classifier import Classifier, ClassifierConfig
+from model.shelf import Shelf
 from service.inference.card import MAP
 
 # Windows that are looked at together where nothing is learned: maps are large.
 _FEW = 128
+# Clips without which a step says little.
+_LEAST = 8
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,9 @@ class TrainConfig:
     """How a head is trained.
 
     Attributes:
-        batch: clips in a step.
+        batch: clips in a step, where there are many.
+        steps: steps an epoch has at least, so that few clips are learned from as often as many; a step of fewer than
+            eight clips is none.
         rate: the learning rate at its highest, after the warm-up of one epoch; it then falls to 0 like a cosine
             over `horizon` epochs.
         decay: AdamW's weight decay (Loshchilov & Hutter, ICLR 2019).
@@ -39,6 +45,7 @@ class TrainConfig:
     """
 
     batch: int = 64
+    steps: int = 8
     rate: float = 1e-3
     decay: float = 0.3
     mixup: float = 0.4
@@ -57,12 +64,17 @@ class Held:
         places: int64 [W, T], places among the pictures.
     """
 
-    values: Tensor
-    places: Tensor
+    values: Shelf
+    places: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what one step sees."""
+        return self.values.shape
 
     def of(self, rows: Tensor) -> Tensor:
         """What some windows see, float32 [B, T, ...]."""
-        return self.values[self.places[rows]].float()
+        return torch.from_numpy(self.values.take(self.places[rows.numpy()])).float()
 
 
 @dataclass(frozen=True)
@@ -84,14 +96,48 @@ class Windows:
     labels: Tensor
 
     @classmethod
-    def of(cls, seen: Sequence[Sequence[ClipFeatures]], labels: Sequence[int], kinds: Sequence[str]) -> Windows:
-        """Gathers the windows of clips, `seen[clip][view]`."""
-        looks = [(clip, view, features) for clip, views in enumerate(seen) for view, features in enumerate(views)]
-        counts = [len(features.lengths) for *_, features in looks]
-        clips, views = (np.repeat([look[column] for look in looks], counts) for column in (0, 1))
-        lengths = np.concatenate([features.lengths for *_, features in looks])
-        inputs = {name: held for kind in kinds for name, held in _held(kind, [one for *_, one in looks]).items()}
-        return cls(inputs, torch.from_numpy(lengths), clips, views, torch.tensor(labels))
+    def of(
+        cls,
+        seen: Iterable[Iterable[ClipFeatures]],
+        labels: Sequence[int],
+        kinds: Sequence[str],
+        directory: Path,
+    ) -> Windows:
+        """Gathers the windows of clips.
+
+        Args:
+            seen: of each clip, each of its views; read once, in order, so that they need not be in memory together.
+            labels: of each clip.
+            kinds: the kinds of evidence wanted.
+            directory: where what is too large for memory is kept as long as the windows are.
+        """
+        gathering = {kind: _Gathering(kind, directory) for kind in kinds}
+        clips: list[int] = []
+        numbers: list[int] = []
+        lengths: list[int] = []
+        for clip, views in enumerate(seen):
+            for view, features in enumerate(views):
+                for one in gathering.values():
+                    one.add(features)
+                clips += [clip] * len(features.lengths)
+                numbers += [view] * len(features.lengths)
+                lengths += features.lengths
+        inputs = {name: held for one in gathering.values() for name, held in one.held(max(lengths)).items()}
+        return cls(inputs, torch.tensor(lengths), np.array(clips), np.array(numbers), torch.tensor(labels))
+
+    def pooled(self, directory: Path) -> Windows:
+        """The same windows with one step each, which sees the mean of the steps; maps are left out.
+
+        A head that has no reader answers to it what it answers to all steps, many times faster.
+        """
+        names = [name for name in self.inputs if not name.endswith(MAP)]
+        shelves = {name: Shelf(directory) for name in names}
+        for rows in torch.split(torch.arange(len(self.lengths)), _FEW):
+            for name, shelf in shelves.items():
+                shelf.put(_mean(self.inputs[name].of(rows), self.lengths[rows]).numpy().astype(np.float16))
+        places = np.arange(len(self.lengths)).reshape(-1, 1)
+        inputs = {name: Held(shelf, places) for name, shelf in shelves.items()}
+        return replace(self, inputs=inputs, lengths=torch.ones_like(self.lengths))
 
     def only(self, names: Iterable[str]) -> Windows:
         """The same windows with these inputs alone."""
@@ -102,21 +148,27 @@ class Windows:
         return {name: held.of(rows) for name, held in self.inputs.items()}, self.lengths[rows]
 
 
-def _held(kind: str, looks: Sequence[ClipFeatures]) -> dict[str, Held]:
-    """What one kind's encoder gave, by name of the head's input."""
-    steps = max(max(look.lengths) for look in looks)
-    places: list[NDArray[np.int64]] = []
-    first = 0
-    for look in looks:
-        for window in range(len(look.lengths)):
-            row = first + look.held(kind, window)
-            places.append(np.pad(row, (0, steps - len(row)), mode="edge"))
-        first += len(look.kinds[kind].features)
-    rows = torch.from_numpy(np.stack(places))
-    maps = [maps for look in looks if (maps := look.kinds[kind].maps) is not None]
-    features = np.concatenate([look.kinds[kind].features for look in looks])
-    found = {kind: Held(torch.from_numpy(features), rows)}
-    return found | ({kind + MAP: Held(torch.from_numpy(np.concatenate(maps)), rows)} if maps else {})
+class _Gathering:
+    """What one kind's encoder gave, on its way to what the head reads of it."""
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self._kind = kind
+        self._features, self._maps = Shelf(directory), Shelf(directory)
+        self._rows: list[NDArray[np.int64]] = []
+
+    def add(self, look: ClipFeatures) -> None:
+        """Adds one view of a clip."""
+        seen, first = look.kinds[self._kind], len(self._features)
+        self._rows += [first + look.held(self._kind, window) for window in range(len(look.lengths))]
+        self._features.put(seen.features)
+        if seen.maps is not None:
+            self._maps.put(seen.maps)
+
+    def held(self, steps: int) -> dict[str, Held]:
+        """The head's inputs by name, each window padded to so many steps."""
+        places = np.stack([np.pad(row, (0, steps - len(row)), mode="edge") for row in self._rows])
+        maps = {self._kind + MAP: Held(self._maps, places)} if len(self._maps) else {}
+        return {self._kind: Held(self._features, places)} | maps
 
 
 def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
@@ -125,9 +177,14 @@ def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
     Features are averaged over a window's steps; of a map, every position counts by itself.
     """
     for name, held in windows.inputs.items():
-        means = torch.cat([_mean(held.of(few), windows.lengths[few]) for few in torch.split(rows, _FEW)])
+        count, total, squares = 0, torch.zeros(held.shape[-1:]).double(), torch.zeros(held.shape[-1:]).double()
+        for few in torch.split(rows, _FEW):
+            means = _mean(held.of(few), windows.lengths[few]).double()
+            count, total, squares = count + len(means), total + means.sum(0), squares + means.square().sum(0)
+        mean = total / count
+        variance = (squares - count * mean.square()).clamp(min=0) / max(1, count - 1)
         # A feature that never fires has no deviation.
-        head.standardise(name, means.mean(0), means.std(0) + 1e-3)
+        head.standardise(name, mean.float(), variance.sqrt().float() + 1e-3)
 
 
 def _mean(values: Tensor, lengths: Tensor) -> Tensor:
@@ -282,6 +339,11 @@ def _watched(head: Classifier, windows: Windows, clips: NDArray[np.int64], epoch
     return Epoch(epoch.epoch, epoch.loss, float(F.cross_entropy(logits, labels)), float(right))
 
 
+def _steps(clips: int, training: TrainConfig) -> int:
+    fewest = min(training.steps, clips // _LEAST)
+    return max(1, fewest, round(clips / training.batch))
+
+
 Batch = tuple[dict[str, Tensor], Tensor, Tensor]
 """The head's inputs by name, float32 [B, T, ...]; lengths, int64 [B]; the share of each label, float32 [B, C]."""
 
@@ -293,7 +355,7 @@ def _batches(
     first, beyond = (np.searchsorted(windows.clips, clips, side=side) for side in ("left", "right"))
     rows = draw.permutation(draw.integers(first, beyond))
     labels = F.one_hot(windows.labels).float()
-    for batch in np.array_split(rows, max(1, round(len(rows) / training.batch))):
+    for batch in np.array_split(rows, _steps(len(rows), training)):
         chosen = torch.from_numpy(batch)
         inputs, lengths = windows.batch(chosen)
         targets = labels[windows.clips[batch]]

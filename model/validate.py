@@ -18,9 +18,9 @@ from service.inference.card import MAP
 
 def configure(variant: Variant, windows: Windows) -> ClassifierConfig:
     """The network of a variant, as wide as the features at hand."""
-    widths = {kind: windows.inputs[kind].values.shape[1] for kind in variant.kinds}
+    widths = {kind: windows.inputs[kind].shape[0] for kind in variant.kinds}
     mapped = [kind for kind in variant.kinds if kind + MAP in windows.inputs] if variant.head in MAP_HEADS else []
-    maps = {kind: Grid(*windows.inputs[kind + MAP].values.shape[1:]) for kind in mapped}
+    maps = {kind: Grid(*windows.inputs[kind + MAP].shape) for kind in mapped}
     return ClassifierConfig(widths, int(windows.labels.max()) + 1, variant.head, maps=maps)
 
 

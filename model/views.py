@@ -14,7 +14,7 @@ import numpy as np
 from model.recipe import Recipe
 from service.video.decode import DecodeTask
 from service.video.preprocess import View
-from service.video.source import Limits, open_clip
+from service.video.source import Clip, Limits, open_clip
 
 # Whoever trains chose the clips, so these only keep a broken file from using up the machine.
 LIMITS = Limits(max_pixels=4096 * 4096, max_duration_s=3600, max_frames=1_000_000)
@@ -37,26 +37,35 @@ class Augmentation:
     tempo: float = 0.1
 
 
-def served(recipe: Recipe) -> DecodeTask:
-    """View 0: what serving sees of every clip."""
-    return DecodeTask(recipe.plan, recipe.evidence, LIMITS)
+def served(recipe: Recipe, start_s: float = 0.0, end_s: float | None = None) -> DecodeTask:
+    """View 0: what serving sees of every clip, or of a span of it."""
+    return DecodeTask(recipe.plan, recipe.evidence, LIMITS, start_s, end_s)
 
 
-def task(recipe: Recipe, augmentation: Augmentation, data: bytes, content: str, view: int) -> DecodeTask:
+def task(
+    recipe: Recipe,
+    augmentation: Augmentation,
+    data: Clip,
+    content: str,
+    view: int,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+) -> DecodeTask:
     """The task whose pictures are the view of that number.
 
     Args:
         recipe: what the model looks at.
         augmentation: the ranges to draw from.
         data: the encoded clip; its header tells how long it is.
-        content: sha256 of the clip, in hexadecimal.
+        content: what tells the clip, and the span of it, from others: a sha256 in hexadecimal.
         view: the number; 0 is what serving sees.
+        start_s, end_s: the span that is looked at, [start_s, end_s); `end_s` None means to the end. Views trim it.
 
     Raises:
         UnsupportedMedia, UndecodableClip, LimitExceeded: the clip cannot be opened.
     """
     if view == 0:
-        return served(recipe)
+        return served(recipe, start_s, end_s)
     draw = np.random.default_rng([view, int(content[:16], 16)])
     area = draw.uniform(augmentation.least_area, 1)
     shape = augmentation.stretch ** draw.uniform(-1, 1)
@@ -70,11 +79,12 @@ def task(recipe: Recipe, augmentation: Augmentation, data: bytes, content: str, 
     fps = recipe.plan.fps * float(draw.uniform(1 - augmentation.tempo, 1 + augmentation.tempo))
     trims = draw.uniform(0, augmentation.trim, 2)
     _, header = open_clip(data, LIMITS)
-    duration_s = header.duration_s or 0.0
+    ends_s = [one for one in (end_s, header.duration_s) if one]
+    length_s = max(0.0, min(ends_s) - start_s) if ends_s else 0.0
     return replace(
         served(recipe),
         plan=replace(recipe.plan, fps=fps),
-        start_s=duration_s * float(trims[0]),
-        end_s=duration_s * float(1 - trims[1]) if header.duration_s else None,
+        start_s=start_s + length_s * float(trims[0]),
+        end_s=start_s + length_s * float(1 - trims[1]) if ends_s else None,
         view=part,
     )

@@ -1,4 +1,4 @@
-"""The work behind the commands: what `kinema train` and `kinema evaluate` do, step by step."""
+"""The work behind the commands: what `kinema train` and others do, step by step."""
 
 from __future__ import annotations
 
@@ -12,19 +12,16 @@ import torch
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from model.data import Clip, DataError, Dataset
+from model.data import Clip, Dataset
 from model.encoders import share_encoder
 from model.evaluate import calibration, confusion, fit_temperature
 from model.explore import ExploreError
 from model.explore import explore as look_inside
 from model.family import COLUMNS, Member, cells
 from model.features import ClipFeatures, Extractor
-from model.judgement import Judgement
-from model.judging import Judged, judge, write_files
 from model.page import render
 from model.quantize import Pictures, calibration_clips, calibration_pictures
 from model.quantize import quantize as write_twin
@@ -39,14 +36,10 @@ from model.report import (
     write_table,
     write_twins,
 )
-from model.report_facts import Found, ReportFacts
-from model.report_page import write_report
 from model.run import Final, Plan, Run, Twins
 from model.train import Windows, fit
 from model.validate import compare, configure, trial
 from service.inference.postprocess import Prediction
-
-_MOST_ROWS = 60
 
 console = Console(stderr=True)
 """Progress and tables are for people; standard output stays free for what programs read."""
@@ -92,16 +85,16 @@ def _share_encoders(run: Run, plan: Plan, cache: Path) -> None:
 def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, views: int) -> Windows:
     kinds = [kind.name for kind in plan.recipe.evidence]
     extractor = Extractor(plan.recipe, {kind: run.encoder(kind) for kind in kinds}, plan.augmentation, cache)
-    paths = [clip.path for clip in dataset.clips]
+    clips = dataset.clips
     with progress() as bar:
-        seen = dict(bar.track(extractor.extract(paths, views, jobs), total=len(paths), description="looking at clips"))
+        seen = dict(bar.track(extractor.extract(clips, views, jobs), total=len(clips), description="looking at clips"))
     return _gathered(plan, dataset, seen)
 
 
-def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Path, Sequence[ClipFeatures]]) -> Windows:
+def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Clip, Sequence[ClipFeatures]]) -> Windows:
     labels = [plan.labels.index(clip.label) for clip in dataset.clips]
     kinds = [kind.name for kind in plan.recipe.evidence]
-    return Windows.of([seen[clip.path] for clip in dataset.clips], labels, kinds)
+    return Windows.of([seen[clip] for clip in dataset.clips], labels, kinds)
 
 
 def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
@@ -120,7 +113,7 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
     torch.set_num_threads(jobs)
     windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
     pictures = _pictures(plan, dataset)
-    seen: dict[Path, Sequence[ClipFeatures]] = {}
+    seen: dict[Clip, Sequence[ClipFeatures]] = {}
     with progress() as bar:
         for fold in bar.track(dataset.folds, description="looking in int8"):
             seen |= _seen_by_twins(run, plan, dataset, pictures, fold, cache, jobs)
@@ -156,14 +149,14 @@ def _of(kind: str, pictures: _Calibration, clips: Sequence[Clip]) -> Pictures:
 
 def _seen_by_twins(
     run: Run, plan: Plan, dataset: Dataset, pictures: _Calibration, fold: int, cache: Path, jobs: int
-) -> dict[Path, Sequence[ClipFeatures]]:
+) -> dict[Clip, Sequence[ClipFeatures]]:
     """The features of a fold's clips, of twins that were calibrated without them."""
     others = [clip for clip in dataset.clips if clip.fold != fold]
     with TemporaryDirectory() as directory:
         twins = {kind.name: Path(directory) / f"{kind.name}.onnx" for kind in plan.recipe.evidence}
         for kind, twin in twins.items():
             write_twin(run.encoder(kind), _of(kind, pictures, others), twin)
-        tested = [clip.path for clip in dataset.clips if clip.fold == fold]
+        tested = [clip for clip in dataset.clips if clip.fold == fold]
         return dict(Extractor(plan.recipe, twins, plan.augmentation, cache).extract(tested, 1, jobs))
 
 
@@ -240,86 +233,6 @@ def show_family(members: Sequence[Member]) -> None:
 def _cells(row: Row) -> list[str]:
     shares = [f"{100 * share:.1f}" for share in (*row.folds, row.accuracy)]
     return [row.variant.name, *shares, f"±{100 * row.spread:.1f}", f"{row.epochs:.1f}"]
-
-
-def evaluate(where: Path, dataset: Dataset, output: Path | None, cache: Path, jobs: int) -> Judged:
-    """Judges a run's head or a bundle on labelled clips.
-
-    Args:
-        where: the run or the bundle.
-        dataset: the clips.
-        output: a directory for the report, its tables and pictures; None writes nothing.
-        cache: where features are kept; bundles keep none.
-        jobs: processes.
-
-    Raises:
-        RunError, BundleError: the run is not finished, or the bundle cannot be loaded.
-        DataError: the model knows none of the actions, or no clip of one that it knows can be used.
-    """
-    with progress() as bar:
-        task = bar.add_task("answering clips", total=len(dataset.clips))
-        found = judge(where, dataset, cache, jobs, lambda: bar.advance(task))
-    trained_on = (
-        f"{found.trained_on} of them are among the clips that it was trained on, and tell nothing."
-        if found.trained_on
-        else "Whether it was trained on some of them is not known."
-    )
-    split = f"These clips were given to kinema evaluate. {trained_on}"
-    facts = ReportFacts(f"{where.resolve().name} judged", found.judgement, split, Found(skipped=found.skipped))
-    _tell(facts, output)
-    return found
-
-
-def evaluate_folds(run: Run, dataset: Dataset | None, output: Path | None) -> Judgement:
-    """Judges a run by its cross-validation: each clip by heads that were trained on the other folds.
-
-    Args:
-        run: a finished run.
-        dataset: the clips that it was trained on; by default those that it says.
-        output: as of `evaluate`.
-
-    Raises:
-        RunError: the run is not finished, was trained on other clips, or does not say on which.
-        DataError: one of its clips is no longer there.
-    """
-    facts = ReportFacts.of_run(run, dataset or run.dataset())
-    _tell(facts, output)
-    return facts.judgement
-
-
-def _tell(facts: ReportFacts, output: Path | None) -> None:
-    show_judgement(facts.judgement, facts.found.skipped)
-    if output is None:
-        return
-    try:
-        write_files(output, facts.judgement)
-        with console.status("writing the report"):
-            write_report(output / "report.html", facts)
-    except OSError as error:
-        raise DataError(f"{output} cannot be written: {error.strerror}", "Name another directory with -o.") from error
-
-
-def show_judgement(told: Judgement, skipped: Sequence[tuple[Path, str]] = ()) -> None:
-    """Prints a table of the actions, and what could not be used."""
-    table = _table("In %, the least recognised action first")
-    table.add_column("action", no_wrap=True)
-    for column in ("answers", "recall", "precision", "F1"):
-        table.add_column(column, justify="right")
-    named = sorted(zip(told.labels, told.classes, strict=True), key=lambda one: _or(one[1].recall, 2))
-    for label, one in named[:_MOST_ROWS]:
-        shares = ("" if share is None else f"{100 * share:.0f}" for share in (one.recall, one.precision, one.f1))
-        table.add_row(escape(label), str(one.answers), *shares)
-    console.print(table)
-    if len(named) > _MOST_ROWS:
-        console.print(f"and {len(named) - _MOST_ROWS} more")
-    for path, reason in skipped[:_MOST_ROWS]:
-        console.print(f"skipped: {path} {reason}", style="yellow", markup=False, highlight=False)
-    if len(skipped) > _MOST_ROWS:
-        console.print(f"and {len(skipped) - _MOST_ROWS} more are skipped", style="yellow")
-
-
-def _or(value: float | None, other: float) -> float:
-    return other if value is None else value
 
 
 def explore(model: Path, clip: Path, page: Path) -> Prediction:

@@ -18,8 +18,15 @@ from service.video.source import NO_LIMITS
 _BATCH = 16
 
 
-def look(bundle: Bundle, data: bytes) -> Mapping[str, NDArray[np.float32] | NDArray[np.int64]]:
+def look(
+    bundle: Bundle, data: bytes, start_s: float = 0.0, end_s: float | None = None
+) -> Mapping[str, NDArray[np.float32] | NDArray[np.int64]]:
     """What the recurrent head is given of a clip, as `Sequence.inputs` orders it: a row for each window.
+
+    Args:
+        bundle: the model.
+        data: the encoded clip.
+        start_s, end_s: the span to look at, [start_s, end_s) in seconds; `end_s` None means to the end.
 
     Raises:
         ClipError: the clip cannot be decoded.
@@ -41,17 +48,18 @@ def look(bundle: Bundle, data: bytes) -> Mapping[str, NDArray[np.float32] | NDAr
             encode(made.kind)
 
     intake = bundle.intake(take)
-    receipt = intake.close(decode(data, DecodeTask(card.plan, card.evidence, NO_LIMITS), intake.put))
+    task = DecodeTask(card.plan, card.evidence, NO_LIMITS, start_s, end_s)
+    receipt = intake.close(decode(data, task, intake.put))
     for kind in list(waiting):
         encode(kind)
     return sequence.inputs(receipt.steps)
 
 
-def answer(bundle: Bundle, data: bytes) -> NDArray[np.float64]:
-    """The scores of a clip, float64 [C], in the order of the card's labels.
+def answer(bundle: Bundle, data: bytes, start_s: float = 0.0, end_s: float | None = None) -> NDArray[np.float64]:
+    """The scores of a clip, or of a span of it, float64 [C], in the order of the card's labels.
 
     Raises:
         ClipError: the clip cannot be decoded.
     """
-    logits, _ = bundle.recurrent.run(look(bundle, data))
+    logits, _ = bundle.recurrent.run(look(bundle, data, start_s, end_s))
     return scores(logits, bundle.card.temperature)
