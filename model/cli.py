@@ -125,7 +125,9 @@ def evaluate(
     typer.echo(f"accuracy {100 * told.accuracy:.1f} % ({interval}) on {len(told.clips)} clips")
     typer.echo(f"expected calibration error {told.ece:.3f} at temperature {told.temperature:.3f}")
     if told.strangers is not None:
-        typer.echo(f"{len(told.strangers.clips)} strangers, told from known actions with AUROC {told.stranger_auroc:.3f}")
+        typer.echo(
+            f"{len(told.strangers.clips)} strangers, told from known actions with AUROC {told.stranger_auroc:.3f}"
+        )
     if skipped:
         typer.echo(f"{skipped} clips skipped")
 

@@ -52,7 +52,9 @@ def reliability(panels: Sequence[tuple[str, Sequence[Bin]]]) -> Figure:
         middles, width = [(one.low + one.high) / 2 for one in held], bins[0].high - bins[0].low
         above.plot([0, 1], [0, 1], color=GREY, lw=1, ls="--", label="as sure as right")
         above.bar(middles, [one.right for one in held], width * 0.92, color=BLUE, alpha=0.75, label="right")
-        above.plot([one.score for one in held], [one.right for one in held], "o", color=ORANGE, ms=4, label="mean score")
+        above.plot(
+            [one.score for one in held], [one.right for one in held], "o", color=ORANGE, ms=4, label="mean score"
+        )
         above.set_xlim(0, 1)
         above.set_ylim(0, 1)
         above.set_title(title, fontsize=9.5, color=INK)

@@ -74,8 +74,10 @@ def evaluate(
 def _trained_on(judged: Judged) -> str:
     if judged.trained_on:
         clips = len(judged.judgement.clips)
-        return f"The model was trained on {judged.trained_on} of these {clips} clips, and on those the figure says nothing."
-    return "On clips that the model was trained on the figure would say nothing; that these are others is for you to know."
+        return f"The model was trained on {judged.trained_on} of these {clips} clips: of those the figure says nothing."
+    return (
+        "On clips that the model was trained on the figure would say nothing; that these are others is for you to know."
+    )
 
 
 def evaluate_folds(run: Run, dataset: Dataset | None, output: Path | None) -> Judgement:
@@ -127,7 +129,9 @@ def _make(output: Path | None) -> None:
 
 def show_judgement(told: Judgement, skipped: Sequence[tuple[Path, str]] = ()) -> None:
     """Prints a table of the actions, and what could not be used."""
-    table = Table(title="In %, the least recognised action first", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="In %, the least recognised action first", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     table.add_column("action", no_wrap=True)
     for column in ("answers", "recall", "precision", "F1"):
         table.add_column(column, justify="right")

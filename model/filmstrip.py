@@ -24,7 +24,8 @@ def filmstrip(
 
     Args:
         clip: its encoded bytes.
-        start_s, end_s: the span; `end_s` None means to the end.
+        start_s: where the span begins, in seconds.
+        end_s: where it ends; None means with the clip.
         frames: how many; fewer where the clip has fewer.
         height: in pixels; their width is as the clip has it, but at most twice as much.
 

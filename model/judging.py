@@ -62,8 +62,8 @@ def is_run(where: Path) -> bool:
 def judge(where: Path, dataset: Dataset, cache: Path, jobs: int, advance: Advance = lambda: None) -> Judged:
     """Judges a run's head or a bundle on labelled clips.
 
-    Clips of actions that the model does not know are strangers: answered, but not counted. Clips that cannot be used are
-    skipped.
+    Clips of actions that the model does not know are strangers: answered, but not counted. Clips that cannot be used
+    are skipped.
 
     Args:
         where: the run or the bundle.
@@ -189,8 +189,8 @@ def _work(clip: Clip) -> Answer:
 def write_files(directory: Path, told: Judgement) -> None:
     """Writes the judgement's tables and pictures.
 
-    They are `confusion.csv` and `confusion-matrix.png`, `reliability.png`, `per-class.csv`, and `predictions.csv` with a
-    line for each answer, strangers' included.
+    They are `confusion.csv` and `confusion-matrix.png`, `reliability.png`, `per-class.csv`, and `predictions.csv` with
+    a line for each answer, strangers' included.
 
     Raises:
         OSError: they cannot be written.

@@ -90,7 +90,7 @@ class ReportFacts:
     took_s: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of_run(  # noqa: PLR0913 - what no run knows is given by name
+    def of_run(
         cls,
         run: Run,
         dataset: Dataset,

@@ -1,4 +1,4 @@
-"""`report.html`: what was found in the data, how good the model is, and where it errs, on one page that needs nothing."""
+"""`report.html`: what was found in the data, how good the model is and where it errs, on a page that needs nothing."""
 
 from __future__ import annotations
 

@@ -248,7 +248,11 @@ def _thumbnail(clip: Clip) -> str:
 def choice(facts: ReportFacts) -> str:
     """What was compared, what was chosen and why, and how it was trained."""
     rows = [
-        (f"<b>{label(one.name)}</b>" if one.chosen else label(one.name), *_figures(one.accuracy, one.spread), text(one.note))
+        (
+            f"<b>{label(one.name)}</b>" if one.chosen else label(one.name),
+            *_figures(one.accuracy, one.spread),
+            text(one.note),
+        )
         for one in facts.candidates[:_MOST_LISTED]
     ]
     watched = [one for one in facts.trials if one.chosen_by]
@@ -283,7 +287,7 @@ def _time(seconds: float) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.0f} %"
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def _short(path: str) -> str:
