@@ -132,6 +132,33 @@ def evaluate(
         typer.echo(f"{skipped} clips skipped")
 
 
+def look(
+    clips: Annotated[
+        Path, typer.Argument(help="The directory of your clips, or a CSV or TXT that lists them.", show_default=False)
+    ],
+    root: Annotated[Path | None, typer.Option("--clips", help="Where the paths of a list start.")] = None,
+    fps: Annotated[float, typer.Option(min=0.1, help="At which frames that lie in folders were taken.")] = 25.0,
+    cache: CacheOption = CACHE,
+    jobs: JobsOption = 2,
+) -> None:
+    """Look at your clips before training: what is found, what cannot be used, what would make them better."""
+    from rich.console import Console
+
+    from model.folder.gather import gather
+    from model.folder.show import show
+    from model.folder.sources import find_sources
+    from model.recipe import EVERYDAY
+
+    console = Console(stderr=True)
+    with console.status("looking for clips") as status:
+
+        def watch(done: int, of: int) -> None:
+            status.update(f"looking at clips: {done:,} of {of:,}")
+
+        found = gather(clips, root, cache.expanduser(), jobs, fps, watch)
+    show(found, find_sources(found.clips, found.names), EVERYDAY.plan.window_s, Console())
+
+
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Finished runs, on the same clips.", show_default=False)],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A CSV for the table.")] = None,

@@ -70,7 +70,7 @@ class Dataset:
     def digest(self) -> str:
         """A sha256 over what is written of the clips, to tell one data set from another."""
         lines = "\n".join(_written(clip) for clip in self.clips)
-        return hashlib.sha256(lines.encode()).hexdigest()
+        return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
 
     @classmethod
     def read(cls, path: Path, clips: Path | None = None, *, folds: bool = True) -> Self:

@@ -59,7 +59,8 @@ def task(
         data: the encoded clip; its header tells how long it is.
         content: what tells the clip, and the span of it, from others: a sha256 in hexadecimal.
         view: the number; 0 is what serving sees.
-        start_s, end_s: the span that is looked at, [start_s, end_s); `end_s` None means to the end. Views trim it.
+        start_s: where the span begins that is looked at, in seconds; views trim it.
+        end_s: where it ends, end-exclusive; None means at the end.
 
     Raises:
         UnsupportedMedia, UndecodableClip, LimitExceeded: the clip cannot be opened.

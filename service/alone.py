@@ -26,7 +26,8 @@ def look(
     Args:
         bundle: the model.
         data: the encoded clip.
-        start_s, end_s: the span to look at, [start_s, end_s) in seconds; `end_s` None means to the end.
+        start_s: where the span to look at begins, in seconds.
+        end_s: where it ends, end-exclusive; None means at the end.
 
     Raises:
         ClipError: the clip cannot be decoded.

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model.data import Clip
+from model.data import Clip, DataError
+from model.folder.candidate import Candidate, Listing, Skipped
+from model.folder.listed import find_lists, read_file
+from model.folder.look import Looker, Seen, Watch
+from model.folder.same import Looked, without_copies
+from model.folder.tree import read_tree
+from model.folder.words import among, count
 
+__all__ = ["Found", "Seen", "Skipped", "Watch", "gather"]
 
-Watch = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A file that is not used, and why, in words."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a look at a file has shown.
-
-    Attributes:
-        content: sha256 of the file, in hexadecimal.
-        duration_s: seconds that the container states; None where it states nothing credible.
-        width, height: pixels of a frame.
-        fps: frames a second.
-    """
-
-    content: str
-    duration_s: float | None
-    width: int
-    height: int
-    fps: float
+_FRAMES_FPS = 25.0
+# What is cut out of a video lasts about as long as was asked for; what lasts longer by this has not been cut.
+_UNCUT_S = 2.0
+_ADVICE = (
+    "Put the clips of each action into a folder that has its name, at least two folders, or write a list with the "
+    "columns path and label."
+)
 
 
 @dataclass(frozen=True)
@@ -63,13 +50,21 @@ class Found:
 
 
 def gather(
-    where: Path, clips: Path | None, cache: Path, jobs: int = 2, fps: float = 25.0, watch: Watch = lambda done, of: None
+    where: Path,
+    clips: Path | None,
+    cache: Path,
+    jobs: int = 2,
+    fps: float = _FRAMES_FPS,
+    watch: Watch = lambda done, of: None,
 ) -> Found:
     """Finds labelled clips in a directory, or those that a list names.
 
+    Every file is looked at: it has to give a frame. What gives none, what has two labels and what is a copy is left
+    out and told.
+
     Args:
         where: a directory, or a CSV or TXT list.
-        clips: where a list's paths start; default: beside the list.
+        clips: where a list's paths start; default: the directory beside the list that has its name, else its own.
         cache: where clips made of frame folders are kept.
         jobs: processes that look at files.
         fps: at which frames in folders were taken.
@@ -78,4 +73,82 @@ def gather(
     Raises:
         DataError: there is nothing to train on: no clip, or only one class.
     """
-    raise NotImplementedError
+    try:
+        listing = _listing(where, clips)
+    except OSError as error:
+        raise DataError(f"{error.filename or where} cannot be read: {error.strerror}") from error
+    if not listing.candidates:
+        raise _nothing(where, listing.skipped)
+    paths = list(dict.fromkeys(one.path for one in listing.candidates))
+    seen = dict(Looker(cache, fps).look_all(paths, jobs, watch))
+    looked, unusable = _usable(listing.candidates, seen)
+    kept, doubled, notes = without_copies(looked)
+    folders = sum(path.is_dir() for path in paths)
+    framed = [f"the frames of {count(folders, 'folder')} are taken as {fps:g} a second"] if folders else []
+    found = Found(
+        where,
+        listing.layout,
+        tuple(_clip(one, shown) for one, shown in kept),
+        tuple(one.name for one, _ in kept),
+        tuple(shown for _, shown in kept),
+        (*listing.skipped, *unusable, *doubled),
+        (*listing.notes, *framed, *notes),
+    )
+    _check(found)
+    return found
+
+
+def _listing(where: Path, clips: Path | None) -> Listing:
+    if where.is_dir():
+        return find_lists(where, clips) or read_tree(where)
+    if not where.exists():
+        raise DataError(f"there is no file or directory {where}", "Name the directory of your clips, or their list.")
+    return read_file(where, clips)
+
+
+def _usable(candidates: Iterable[Candidate], seen: Mapping[Path, Seen | str]) -> tuple[list[Looked], list[Skipped]]:
+    looked, skipped = list[Looked](), list[Skipped]()
+    for one in candidates:
+        shown = seen[one.path]
+        if isinstance(shown, str):
+            skipped.append(Skipped(one.path, shown))
+            continue
+        cut = _uncut(one, shown) if one.cut else one
+        if shown.duration_s is not None and cut.start_s >= shown.duration_s:
+            skipped.append(
+                Skipped(one.path, f"the span begins at {cut.start_s:g} s and the file lasts {shown.duration_s:.2f} s")
+            )
+        else:
+            looked.append((cut, shown))
+    return looked, list(dict.fromkeys(skipped))
+
+
+def _uncut(one: Candidate, shown: Seen) -> Candidate:
+    """The candidate without its span where the file is no longer than that."""
+    length_s = (one.end_s or 0.0) - one.start_s
+    whole = shown.duration_s is None or shown.duration_s <= length_s + _UNCUT_S
+    return replace(one, start_s=0.0, end_s=None) if whole else one
+
+
+def _clip(one: Candidate, shown: Seen) -> Clip:
+    return Clip(shown.path, one.label, one.source, one.fold, one.start_s, one.end_s, one.split)
+
+
+def _check(found: Found) -> None:
+    labels = sorted({clip.label for clip in found.clips})
+    if not labels:
+        raise _nothing(found.root, found.skipped)
+    if len(labels) == 1:
+        raise DataError(
+            f"{found.root} holds clips of one class, {labels[0]} ({found.layout})",
+            "A model learns to tell actions apart: add a second class, for example clips without the action.",
+        )
+
+
+def _nothing(where: Path, skipped: Sequence[Skipped]) -> DataError:
+    if not skipped:
+        return DataError(f"{where} holds no clip", _ADVICE)
+    some = among((f"{one.path.name}: {one.reason}" for one in skipped[:3]), most=3)
+    return DataError(
+        f"{where} holds no clip that can be used; {count(len(skipped), 'file')} left out, such as {some}", _ADVICE
+    )
