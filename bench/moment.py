@@ -121,7 +121,7 @@ def costs(model: Path, clip: bytes, repeats: int) -> list[Cost]:
         raise BenchError("this bundle is one graph that reads whole windows: its moments have no cost of their own")
     cv2.setNumThreads(1)
     seen = frames(clip, card.sampling.fps)
-    precisions: list[Precision] = ["fp32", *(["int8"] if card.int8 else [])]
+    precisions: tuple[Precision, ...] = ("fp32", "int8") if card.int8 else ("fp32",)
     making = {kind.name: picture_ms(kind, seen, repeats) for kind in card.evidence}
     found = []
     for precision in precisions:

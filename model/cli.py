@@ -90,7 +90,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A finished run, or a bundle.", show_default=False)],
     data: Annotated[
         Path | None,
-        typer.Argument(help="CSV with the columns path and label; not needed to judge a run by its folds."),
+        typer.Argument(help="A directory of clips, or a list of them; not needed to judge a run by its folds."),
     ] = None,
     output: Annotated[
         Path | None,

@@ -85,7 +85,7 @@ def cluster_bootstrap(right: NDArray[np.float64], clusters: Sequence[str], seed:
 def _sums(values: NDArray[np.float64], clusters: Sequence[str]) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
     """The names of clusters and the sum of the values in each."""
     names, places = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
-    return names, np.bincount(places, weights=values, minlength=len(names))
+    return names, np.asarray(np.bincount(places, weights=values, minlength=len(names)), dtype=np.float64)
 
 
 def auroc(higher: NDArray[np.float64], lower: NDArray[np.float64]) -> float:

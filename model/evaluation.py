@@ -13,6 +13,8 @@ from rich.table import Table
 
 from model.data import DataError, Dataset
 from model.folder.gather import gather
+from model.folder.sources import find_sources
+from model.folder.words import readable
 from model.judgement import Judgement
 from model.judging import Judged, judge, write_files
 from model.report_facts import Found, ReportFacts
@@ -24,18 +26,28 @@ _MOST_ROWS = 60
 
 
 def labelled(data: Path, clips: Path | None, cache: Path, jobs: int) -> tuple[Dataset, Found]:
-    """The labelled clips of a directory or a list, and what there is to say of how they were found.
+    """The labelled clips of a directory or a list, each with its source, and how they were found.
 
     Raises:
         DataError: there are none.
     """
-    if data.is_file():
-        return Dataset.read(data, clips, folds=False), Found()
     with progress() as bar:
         task = bar.add_task("looking at files", total=None)
-        found = gather(data, clips, cache, jobs, watch=lambda done, of: bar.update(task, completed=done, total=of))
+
+        def watch(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        found = gather(data, clips, cache, jobs, watch=watch, classes=1)
+    sources = find_sources(found.clips, found.names)
+    placed = zip(found.clips, sources.of, strict=True)
     skipped = tuple((one.path, one.reason) for one in found.skipped)
-    return Dataset(found.clips), Found(found.layout, skipped=skipped, advice=found.notes)
+    told = Found(
+        readable(f"Found {found.layout}."),
+        readable(sources.sentence),
+        skipped,
+        tuple(readable(f"{note[0].upper()}{note[1:]}.") for note in found.notes),
+    )
+    return Dataset(tuple(replace(clip, source=source) for clip, source in placed)), told
 
 
 def evaluate(

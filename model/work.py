@@ -87,13 +87,13 @@ def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, 
     clips = dataset.clips
     with progress() as bar:
         seen = dict(bar.track(extractor.extract(clips, views, jobs), total=len(clips), description="looking at clips"))
-    return _gathered(plan, dataset, seen)
+    return _gathered(plan, dataset, seen, cache)
 
 
-def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Clip, Sequence[ClipFeatures]]) -> Windows:
+def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Clip, Sequence[ClipFeatures]], cache: Path) -> Windows:
     labels = [plan.labels.index(clip.label) for clip in dataset.clips]
     kinds = [kind.name for kind in plan.recipe.evidence]
-    return Windows.of([seen[clip] for clip in dataset.clips], labels, kinds)
+    return Windows.of([seen[clip] for clip in dataset.clips], labels, kinds, cache)
 
 
 def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
@@ -116,7 +116,7 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
     with progress() as bar:
         for fold in bar.track(dataset.folds, description="looking in int8"):
             seen |= _seen_by_twins(run, plan, dataset, pictures, fold, cache, jobs)
-    twins = _gathered(plan, dataset, seen)
+    twins = _gathered(plan, dataset, seen, cache)
     folds = np.array([clip.fold for clip in dataset.clips])
     done = [one for one in run.trials() if one.variant == plan.variants[0]]
     with progress() as bar:
