@@ -25,6 +25,7 @@ from bench.compare import compare
 from bench.contestant import BOUND, DECODE, ENCODE, Contestant, contestants
 from bench.errors import BenchError
 from bench.measurement import Measurement, Row
+from bench.moment import moment
 from bench.peers.work import Precision
 from bench.report import Report, Run, report, show
 from bench.system import SYSTEMS, System
@@ -160,4 +161,5 @@ if __name__ == "__main__":
     app = typer.Typer(add_completion=False)
     app.callback(invoke_without_command=True)(bench)
     app.command()(compare)
+    app.command()(moment)
     app()

@@ -87,23 +87,49 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A finished run, or a bundle.")],
-    data: Annotated[Path, typer.Argument(help="CSV with the columns path and label.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Directory for the confusion matrix, as CSV and picture.")
+    model: Annotated[Path, typer.Argument(help="A finished run, or a bundle.", show_default=False)],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="A directory of clips, or a list of them; not needed to judge a run by its folds."),
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Directory for report.html, its tables (CSV) and pictures (PNG)."),
+    ] = None,
+    folds: Annotated[
+        bool,
+        typer.Option("--folds", help="Judge a run by its cross-validation; the default where no data are named."),
+    ] = False,
     clips: ClipsOption = None,
     cache: CacheOption = CACHE,
     jobs: JobsOption = 1,
 ) -> None:
-    """Measure a model's accuracy on labelled clips. On clips that it was trained on, the figure says nothing."""
+    """Judge a model on labelled clips, or a run by its folds. Clips that a model was trained on tell nothing."""
     _need_extra()
-    from model import work
+    from model import evaluation
     from model.data import Dataset
+    from model.judging import is_run
+    from model.run import Run
 
-    dataset = Dataset.read(data, clips, folds=False)
-    accuracy = work.evaluate(model, dataset, output, cache.expanduser(), jobs)
-    typer.echo(f"accuracy {100 * accuracy:.1f} % on {len(dataset.clips)} clips")
+    skipped = 0
+    if folds or data is None:
+        if not is_run(model):
+            raise typer.BadParameter("only a run has folds; name the clips that a bundle is to be judged on")
+        told = evaluation.evaluate_folds(Run(model), Dataset.read(data, clips) if data else None, output)
+    else:
+        kept = cache.expanduser()
+        dataset, how = evaluation.labelled(data, clips, kept, jobs)
+        found = evaluation.evaluate(model, dataset, output, kept, jobs, how)
+        told, skipped = found.judgement, len(how.skipped) + len(found.skipped)
+    interval = f"95 % interval {100 * told.interval.low:.1f} to {100 * told.interval.high:.1f}"
+    typer.echo(f"accuracy {100 * told.accuracy:.1f} % ({interval}) on {len(told.clips)} clips")
+    typer.echo(f"expected calibration error {told.ece:.3f} at temperature {told.temperature:.3f}")
+    if told.strangers is not None:
+        typer.echo(
+            f"{len(told.strangers.clips)} strangers, told from known actions with AUROC {told.stranger_auroc:.3f}"
+        )
+    if skipped:
+        typer.echo(f"{skipped} clips skipped")
 
 
 def look(

@@ -131,7 +131,7 @@ def _clip(row: Mapping[str, str | None], line: int, root: Path, table: Path, *, 
     if not label:
         raise DataError(f"{table}, line {line}: the label is empty")
     try:
-        return Clip(clip, label, (row.get("source") or "") if folds else "", int(fold or ""))
+        return Clip(clip, label, row.get("source") or "", int(fold or ""))
     except ValueError as error:
         raise DataError(f"{table}, line {line}: the fold is {fold!r}, not a number") from error
 

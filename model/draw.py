@@ -31,8 +31,8 @@ LEFT, RIGHT = 0.12, 0.93
 """Where the first step begins and the last one ends, as fractions of a picture's width."""
 
 INK, GREY = "#1d2433", "#8a94a6"
-_BLUE, _ORANGE = "#3b7dd8", "#e0812b"
-_LINES = (_BLUE, _ORANGE, "#3a9d6e", "#9a6fc6", GREY)
+BLUE, ORANGE = "#3b7dd8", "#e0812b"
+_LINES = (BLUE, ORANGE, "#3a9d6e", "#9a6fc6", GREY)
 FULL = 3.0
 """What is remembered is said as tanh(C), which is over 0.995 from here on: colours go no further."""
 _WIDTH, _EDGE = 9.0, 0.1
@@ -46,8 +46,8 @@ def _fading(name: str, *colours: tuple[float, str, float]) -> Colormap:
     return LinearSegmentedColormap.from_list(name, stops)
 
 
-OPENING = _fading("opening", (0, _BLUE, 0.03), (1, _BLUE, 1))
-SIGNED = _fading("signed", (0, _BLUE, 1), (0.5, _BLUE, 0), (0.5, _ORANGE, 0), (1, _ORANGE, 1))
+OPENING = _fading("opening", (0, BLUE, 0.03), (1, BLUE, 1))
+SIGNED = _fading("signed", (0, BLUE, 1), (0.5, BLUE, 0), (0.5, ORANGE, 0), (1, ORANGE, 1))
 
 
 def gates(trace: Trace, times_s: Sequence[float]) -> Figure:
@@ -115,7 +115,7 @@ def answers(scores: Mapping[str, NDArray[np.float64]], times_s: Sequence[float])
     figure, axes = _lines("score", times_s)
     for place, ((label, values), colour) in enumerate(zip(scores.items(), _LINES, strict=False)):
         width, above = (1.4, 2) if place else (2.4, 3)
-        axes.plot(values, color=colour, lw=width, marker="o", ms=3, label=_plain(label), zorder=above)
+        axes.plot(values, color=colour, lw=width, marker="o", ms=3, label=plain(label), zorder=above)
     axes.set_ylim(-0.02, 1.02)
     axes.set_yticks([0, 0.5, 1])
     _legend(axes)
@@ -125,7 +125,7 @@ def answers(scores: Mapping[str, NDArray[np.float64]], times_s: Sequence[float])
 def gradients(trace: Trace, times_s: Sequence[float]) -> Figure:
     """How strongly the answer's loss depends on h at each step, in all and by way of later steps, on a log scale."""
     figure, axes = _lines("‖∂loss/∂h‖", times_s)
-    known = [(trace.gradient, _BLUE, "in all"), (trace.later, _ORANGE, "by way of the steps read after it")]
+    known = [(trace.gradient, BLUE, "in all"), (trace.later, ORANGE, "by way of the steps read after it")]
     for values, colour, label in known:
         axes.plot(np.where(values > 0, values, np.nan), color=colour, lw=2, marker="o", ms=3, label=label)
     norms = np.concatenate([values[values > 0] for values, *_ in known])
@@ -143,7 +143,7 @@ def heat(picture: Picture, values: Values, most: float) -> Picture:
     height, width = picture.shape[:2]
     grown = cv2.resize(values / max(most, 1e-12), (width, height), interpolation=cv2.INTER_CUBIC)
     light = np.clip(grown, 0, 1)[..., np.newaxis]
-    warm = np.array(mpl.colors.to_rgb(_ORANGE)) * 255
+    warm = np.array(mpl.colors.to_rgb(ORANGE)) * 255
     lit = picture * (0.3 + 0.7 * light)
     return np.asarray(np.clip(lit + 0.28 * light * (warm - lit), 0, 255), dtype=np.uint8)
 
@@ -175,7 +175,8 @@ def _uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
+    """A label as matplotlib is to write it, cut where it is long."""
     # A `$` would begin a formula.
     short = label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…"
     return short.replace("_", " ").replace("$", r"\$")
@@ -206,7 +207,7 @@ def _key(axes: Axes, colours: Colormap, ends: tuple[str, str]) -> None:
     axes.set_xticks([])
     axes.yaxis.tick_right()
     axes.set_yticks([0.5, 30.5], ends[::-1], fontsize=7.5, color=INK)
-    _bare(axes)
+    bare(axes)
 
 
 def _lines(name: str, times_s: Sequence[float], tall: float = 1.7) -> tuple[Figure, Axes]:
@@ -226,10 +227,11 @@ def _times(axes: Axes, times_s: Sequence[float]) -> None:
     axes.set_xticks(places, [f"{times_s[one]:.2f}" for one in places], fontsize=8, color=INK)
     if times_s:
         axes.set_xlabel("seconds into the clip", fontsize=8, color=INK, labelpad=2)
-    _bare(axes)
+    bare(axes)
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """Takes the frame from around a panel."""
     axes.tick_params(length=0, colors=INK, labelsize=8)
     axes.set_facecolor("none")
     for spine in axes.spines.values():

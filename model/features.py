@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -135,23 +135,30 @@ class Extractor:
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def extract(self, clips: Iterable[Clip], views: int, jobs: int) -> Iterator[tuple[Clip, list[ClipFeatures]]]:
+    def extract(
+        self, clips: Iterable[Clip], views: int, jobs: int, skip: Callable[[Clip, DataError], None] | None = None
+    ) -> Iterator[tuple[Clip, list[ClipFeatures]]]:
         """Yields the first `views` views of every clip, in no particular order.
 
         Args:
             clips: what to look at: files, or spans of files.
             views: how many views of each; one is what serving sees.
             jobs: processes to extract in; each uses one core.
+            skip: hears of each clip that cannot be read or decoded, and the others go on; by default it ends them.
 
         Raises:
-            DataError: a clip cannot be read or decoded; the detail names it.
+            DataError: a clip cannot be read or decoded, and nobody hears of it; the detail names it.
         """
         # Processes are spawned because a forked copy of onnxruntime's threads may hang.
         with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (self, self.identity())) as pool:
             running = {pool.submit(_extract, clip, views): clip for clip in clips}
             try:
                 for done in as_completed(running):
-                    yield running[done], [ClipFeatures.load(path) for path in done.result()]
+                    error = done.exception()
+                    if skip is not None and isinstance(error, DataError):
+                        skip(running[done], error)
+                    else:
+                        yield running[done], [ClipFeatures.load(path) for path in done.result()]
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 

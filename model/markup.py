@@ -1,4 +1,4 @@
-"""The few pieces of HTML that the page of `kinema explore` is made of.
+"""The few pieces of HTML that pages are made of: that of `kinema explore`, and reports.
 
 What comes from a clip, a card or a path becomes HTML by `text` or `label`. Where nothing else is said, arguments are
 HTML already.
@@ -8,6 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
+
+_CSS = Path(__file__).with_name("page.css")
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """A page with everything inline, no script, no request; the title is HTML already.
+
+    The policy in its head keeps it from asking for anything, were a name not escaped that should have been.
+    """
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<link rel="icon" href="data:,">\n'
+        f"<title>{title}</title>\n<style>\n{_CSS.read_text(encoding='utf-8')}</style>\n"
+        "</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+    )
 
 
 def text(value: str) -> str:
@@ -39,7 +57,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0
     """A table whose columns after the first are numbers, as many as said; it may do without a header."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
-        kinds = (' class="number"' if 0 < place <= numbers else "" for place in range(len(row)))
+        scope = ' scope="col"' if tag == "th" else ""
+        kinds = (scope + (' class="number"' if 0 < place <= numbers else "") for place in range(len(row)))
         return "".join(f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
 
     head = f"<tr>{cells('th', header)}</tr>" if header else ""
@@ -47,10 +66,22 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: int = 0
     return f'<div class="scroll"><table>{head}{body}</table></div>\n'
 
 
-def figure(uri: str, alt: str, caption: str = "") -> str:
-    """A drawing; `alt` is not HTML yet."""
+def items(sentences: Iterable[str]) -> str:
+    """A list of sentences; of none, nothing."""
+    lines = "".join(f"<li>{one}</li>" for one in sentences)
+    return f"<ul>{lines}</ul>\n" if lines else ""
+
+
+def folded(summary: str, content: str) -> str:
+    """What is shown on request."""
+    return f'<details class="more"><summary>{summary}</summary>\n{content}</details>\n'
+
+
+def figure(uri: str, alt: str, caption: str = "", kind: str = "") -> str:
+    """A drawing; `alt` is not HTML yet. `kind` is a class of the style sheet."""
     told = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure><img src="{uri}" alt="{text(alt)}">{told}</figure>\n'
+    of = f' class="{kind}"' if kind else ""
+    return f'<figure{of}><img src="{uri}" alt="{text(alt)}">{told}</figure>\n'
 
 
 def bars(scores: Iterable[tuple[str, float]]) -> str:

@@ -1,20 +1,12 @@
-"""The page of `kinema explore`: HTML with everything inline, no script, no request.
-
-The policy in its head keeps it from asking for anything, were a name not escaped that should have been.
-"""
+"""The page of `kinema explore`: HTML with everything inline, no script, no request."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from model.explore import Exploration, Progress
-from model.markup import bars, label, paragraphs, table, text
+from model.markup import bars, document, label, paragraphs, table, text
 from model.primer import HEADS
 from model.sections import section
 from service.inference.card import Card
-
-_CSS = Path(__file__).with_name("page.css")
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def render(found: Exploration, clip: str, progress: Progress = lambda _: None) -> str:
@@ -40,13 +32,7 @@ def render(found: Exploration, clip: str, progress: Progress = lambda _: None) -
         _head(found),
         "<footer>Written by kinema explore from the weights in the bundle. It asks for nothing from anywhere.</footer>",
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<link rel="icon" href="data:,">\n'
-        f"<title>{text(clip)}: {label(best.label)}</title>\n<style>\n{_CSS.read_text(encoding='utf-8')}</style>\n"
-        "</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
-    )
+    return document(f"{text(clip)}: {label(best.label)}", parts)
 
 
 def _about_clip(found: Exploration) -> str:

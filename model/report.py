@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model import diagrams
 from model.run import Plan, Run, Trial, Twins, Variant
 from model.train import Epoch
 
@@ -105,46 +106,9 @@ def write_confusion(path: Path, matrix: NDArray[np.int64], labels: Sequence[str]
 
 def draw_confusion(path: Path, matrix: NDArray[np.int64], labels: Sequence[str], title: str) -> None:
     """Draws a confusion matrix as a picture, in per cent of each action's clips."""
-    from matplotlib.figure import Figure
-
-    shares = 100 * matrix / np.maximum(1, matrix.sum(1, keepdims=True))
-    side = 2.2 + 0.34 * len(labels)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    for row, column in np.argwhere(shares >= 1):
-        share = shares[row, column]
-        axes.text(
-            column, row, f"{share:.0f}", ha="center", va="center", fontsize=7, color="white" if share > 55 else "black"
-        )
-    names = [label.replace("_", " ") for label in labels]
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set_xlabel("answer")
-    axes.set_ylabel("action")
-    axes.set_title(title, fontsize=10)
-    figure.savefig(path, dpi=100)
+    diagrams.confusion(matrix, labels, title).savefig(path, dpi=100)
 
 
 def draw_curve(path: Path, trials: Sequence[Trial], title: str) -> None:
     """Draws the trainings in which the numbers of epochs were chosen: loss and accuracy on the fold watched."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
-    for one in trials:
-        numbers = [epoch.epoch for epoch in one.chosen_by]
-        loss.plot(numbers, [epoch.watched_nll or np.nan for epoch in one.chosen_by], color="C0", alpha=0.35, lw=1)
-        shares = [100 * (epoch.watched_accuracy or 0) for epoch in one.chosen_by]
-        accuracy.plot(numbers, shares, color="C0", alpha=0.35, lw=1)
-        chosen = one.epochs - 1
-        if one.chosen_by:
-            loss.plot(one.epochs, one.chosen_by[chosen].watched_nll or np.nan, "o", color="C3", ms=4)
-            accuracy.plot(one.epochs, shares[chosen], "o", color="C3", ms=4)
-    loss.set_ylabel("loss on the fold watched (nats)")
-    accuracy.set_ylabel("accuracy on the fold watched (%)")
-    for axes in (loss, accuracy):
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-    figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=100)
+    diagrams.curves(trials, title).savefig(path, dpi=100)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from model.data import Dataset
+from model.data import Clip, Dataset
 from model.evaluate import Calibration
 from model.net.classifier import MAP_HEADS, ClassifierConfig, HeadName
 from model.recipe import Recipe
@@ -180,6 +181,12 @@ class Final(BaseModel):
     trained: tuple[Epoch, ...]
 
 
+class _Clips(BaseModel):
+    """The clips that a run is made of."""
+
+    clips: tuple[Clip, ...]
+
+
 class Run:
     """The files of a run.
 
@@ -220,6 +227,17 @@ class Run:
             RunError: there is no run in the directory.
         """
         return self._read("plan.json", Plan)
+
+    def keep_clips(self, dataset: Dataset) -> None:
+        """Writes which clips the run is made of, so that it can be judged without being told them again."""
+        clips = tuple(replace(clip, path=clip.path.absolute()) for clip in dataset.clips)
+        _write(self.directory / "clips.json", _Clips(clips=clips))
+
+    def dataset(self) -> Dataset | None:
+        """The clips that the run is made of; None where it does not say, since an older version made it."""
+        if not (self.directory / "clips.json").is_file():
+            return None
+        return Dataset(self._read("clips.json", _Clips).clips)
 
     def encoder(self, kind: str) -> Path:
         """The ONNX encoder of a kind of evidence."""

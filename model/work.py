@@ -1,4 +1,4 @@
-"""The work behind the commands: what `kinema train` and `kinema evaluate` do, step by step."""
+"""The work behind the commands: what `kinema train` and others do, step by step."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from model.data import Clip, DataError, Dataset
+from model.data import Clip, Dataset
 from model.encoders import share_encoder
 from model.evaluate import calibration, confusion, fit_temperature
 from model.explore import ExploreError
 from model.explore import explore as look_inside
-from model.export import load_head
 from model.family import COLUMNS, Member, cells
 from model.features import ClipFeatures, Extractor
 from model.page import render
@@ -38,14 +36,9 @@ from model.report import (
     write_twins,
 )
 from model.run import Final, Plan, Run, Twins
-from model.train import Windows, fit, predict
+from model.train import Windows, fit
 from model.validate import compare, configure, trial
-from service.alone import answer
-from service.errors import ClipError
-from service.inference.bundle import Bundle
-from service.inference.card import Card
 from service.inference.postprocess import Prediction
-from service.inference.session import Device
 
 console = Console(stderr=True)
 """Progress and tables are for people; standard output stays free for what programs read."""
@@ -71,6 +64,7 @@ def train(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> Non
         DataError: a clip cannot be decoded.
     """
     torch.set_num_threads(jobs)
+    run.keep_clips(dataset)
     _share_encoders(run, plan, cache)
     windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
     folds = np.array([clip.fold for clip in dataset.clips])
@@ -93,13 +87,13 @@ def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, 
     clips = dataset.clips
     with progress() as bar:
         seen = dict(bar.track(extractor.extract(clips, views, jobs), total=len(clips), description="looking at clips"))
-    return _gathered(plan, dataset, seen)
+    return _gathered(plan, dataset, seen, cache)
 
 
-def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Clip, Sequence[ClipFeatures]]) -> Windows:
+def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Clip, Sequence[ClipFeatures]], cache: Path) -> Windows:
     labels = [plan.labels.index(clip.label) for clip in dataset.clips]
     kinds = [kind.name for kind in plan.recipe.evidence]
-    return Windows.of([seen[clip] for clip in dataset.clips], labels, kinds)
+    return Windows.of([seen[clip] for clip in dataset.clips], labels, kinds, cache)
 
 
 def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
@@ -122,7 +116,7 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
     with progress() as bar:
         for fold in bar.track(dataset.folds, description="looking in int8"):
             seen |= _seen_by_twins(run, plan, dataset, pictures, fold, cache, jobs)
-    twins = _gathered(plan, dataset, seen)
+    twins = _gathered(plan, dataset, seen, cache)
     folds = np.array([clip.fold for clip in dataset.clips])
     done = [one for one in run.trials() if one.variant == plan.variants[0]]
     with progress() as bar:
@@ -238,66 +232,6 @@ def show_family(members: Sequence[Member]) -> None:
 def _cells(row: Row) -> list[str]:
     shares = [f"{100 * share:.1f}" for share in (*row.folds, row.accuracy)]
     return [row.variant.name, *shares, f"±{100 * row.spread:.1f}", f"{row.epochs:.1f}"]
-
-
-def answers(where: Path, dataset: Dataset, cache: Path, jobs: int) -> NDArray[np.int64]:
-    """What a run's head, or a bundle's graphs, answer to every clip: int64 [clips].
-
-    Raises:
-        DataError: a clip cannot be decoded.
-        RunError, BundleError: the run is not finished, or the bundle cannot be loaded.
-    """
-    if (where / "plan.json").is_file():
-        run = Run(where)
-        plan, head = run.plan(), load_head(run, run.final())
-        windows = _windows(run, plan, dataset, cache, jobs, views=1)
-        return np.asarray(predict(head, windows, np.arange(len(dataset.clips))).argmax(1), dtype=np.int64)
-    bundle = Bundle.load(where, Device.choose("cpu", 1))
-    found = []
-    with progress() as bar:
-        for clip in bar.track(dataset.clips, description="answering clips"):
-            try:
-                found.append(int(answer(bundle, clip.path.read_bytes(), clip.start_s, clip.end_s).argmax()))
-            except ClipError as error:
-                raise DataError(f"the clip {clip.path} cannot be used: {error.detail}", error.advice) from error
-    return np.array(found, dtype=np.int64)
-
-
-def labels_of(where: Path) -> tuple[str, ...]:
-    """The actions that a run or a bundle knows, in order.
-
-    Raises:
-        RunError, BundleError: it is neither.
-    """
-    return Run(where).plan().labels if (where / "plan.json").is_file() else Card.read(where).labels
-
-
-def evaluate(where: Path, dataset: Dataset, output: Path | None, cache: Path, jobs: int) -> float:
-    """The accuracy of a run's head or of a bundle over labelled clips.
-
-    Args:
-        where: the run or the bundle.
-        dataset: the clips.
-        output: a directory for the confusion matrix, as CSV and picture; None writes nothing.
-        cache: where features are kept; bundles keep none.
-        jobs: processes; bundles use one.
-
-    Raises:
-        DataError: a clip shows an action that the model does not know, or cannot be decoded.
-    """
-    labels = labels_of(where)
-    unknown = sorted(set(dataset.labels) - set(labels))
-    if unknown:
-        raise DataError(f"the model knows no action {', '.join(unknown)}", f"It knows {', '.join(labels)}.")
-    truth = np.array([labels.index(clip.label) for clip in dataset.clips])
-    matrix = confusion(answers(where, dataset, cache, jobs), truth, len(labels))
-    accuracy = float(np.trace(matrix) / matrix.sum())
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        write_confusion(output / "confusion.csv", matrix, labels)
-        title = f"Answers in % of each action's clips: {100 * accuracy:.1f} % of {len(truth)} clips right"
-        draw_confusion(output / "confusion-matrix.png", matrix, labels, title)
-    return accuracy
 
 
 def explore(model: Path, clip: Path, page: Path) -> Prediction:

@@ -56,6 +56,7 @@ def gather(
     jobs: int = 2,
     fps: float = _FRAMES_FPS,
     watch: Watch = lambda done, of: None,
+    classes: int = 2,
 ) -> Found:
     """Finds labelled clips in a directory, or those that a list names.
 
@@ -69,9 +70,10 @@ def gather(
         jobs: processes that look at files.
         fps: at which frames in folders were taken.
         watch: told how many files have been looked at, of how many.
+        classes: the fewest that are of use: two to train on, one to judge a model on.
 
     Raises:
-        DataError: there is nothing to train on: no clip, or only one class.
+        DataError: there is nothing to train on: no clip, or too few classes.
     """
     try:
         listing = _listing(where, clips)
@@ -94,7 +96,7 @@ def gather(
         (*listing.skipped, *unusable, *doubled),
         (*listing.notes, *framed, *notes),
     )
-    _check(found)
+    _check(found, classes)
     return found
 
 
@@ -134,11 +136,11 @@ def _clip(one: Candidate, shown: Seen) -> Clip:
     return Clip(shown.path, one.label, one.source, one.fold, one.start_s, one.end_s, one.split)
 
 
-def _check(found: Found) -> None:
+def _check(found: Found, classes: int) -> None:
     labels = sorted({clip.label for clip in found.clips})
     if not labels:
         raise _nothing(found.root, found.skipped)
-    if len(labels) == 1:
+    if len(labels) < classes:
         raise DataError(
             f"{found.root} holds clips of one class, {labels[0]} ({found.layout})",
             "A model learns to tell actions apart: add a second class, for example clips without the action.",

@@ -102,7 +102,7 @@ def test_features_survive_being_kept_and_are_held(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "ab").iterdir()] == ["clip.npz"]
 
 
-def test_training_holds_features_as_serving_does() -> None:
+def test_training_holds_features_as_serving_does(tmp_path: Path) -> None:
     need("train", TORCH, WITHOUT_TORCH)
     import torch
 
@@ -115,7 +115,7 @@ def test_training_holds_features_as_serving_does() -> None:
     values, maps = draw.random((5, 3)).astype(np.float16), draw.random((5, 2, 1, 3)).astype(np.float16)
     lengths = (10, 7)
     seen = ClipFeatures({kind.name: KindFeatures(values, windows, steps, maps)}, lengths)
-    training, _ = Windows.of([[seen], [seen]], [0, 1], [kind.name]).batch(torch.tensor([2, 3]))
+    training, _ = Windows.of([[seen], [seen]], [0, 1], [kind.name], tmp_path).batch(torch.tensor([2, 3]))
     serving = Sequence([kind])
     for place, (window, step) in enumerate(zip(windows.tolist(), steps.tolist(), strict=True)):
         serving.put("look", window, step, values[place].astype(np.float32))

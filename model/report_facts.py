@@ -1,0 +1,135 @@
+"""What `report.html` tells of: plain facts, of a run or of a judgement on new clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from model.data import Dataset
+from model.judgement import Judgement
+from model.report import out_of_fold, rows
+from model.run import Run, Trial
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found before anything was looked at; all of it may be left out.
+
+    Attributes:
+        layout: a sentence that says how labels were told from paths.
+        sources: a sentence that says how clips were grouped by the video that they come from, and how sure that is.
+        skipped: the clips that cannot be used, each with the reason.
+        advice: what would help, in sentences.
+    """
+
+    layout: str = ""
+    sources: str = ""
+    skipped: tuple[tuple[Path, str], ...] = ()
+    advice: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the heads that were compared.
+
+    Attributes:
+        name: for people.
+        accuracy: by cross-validation, in [0, 1].
+        spread: its standard deviation over repetitions.
+        note: anything else, such as its settings.
+        chosen: whether it is the one that is kept.
+    """
+
+    name: str
+    accuracy: float
+    spread: float = 0.0
+    note: str = ""
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """When the model says that it does not know.
+
+    Attributes:
+        threshold: the score below which it abstains (or above, where the sentence says so).
+        told: a sentence that says what the score is and at which false-alarm rate the threshold was chosen.
+    """
+
+    threshold: float
+    told: str
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """All that the page tells. Only the first three are needed; a section whose facts are missing is left out.
+
+    Attributes:
+        title: the model's or the data's name.
+        judgement: the answers; of a run, those to clips of folds that the head had not been trained on.
+        split: a sentence that says how clips were kept apart from those trained on.
+        found: what was found in the data.
+        candidates: what was compared, in the order to be shown.
+        why: a sentence that says why the chosen one was.
+        trials: whose curves are drawn.
+        abstention: when the model abstains.
+        took_s: what took how many seconds, in order.
+    """
+
+    title: str
+    judgement: Judgement
+    split: str
+    found: Found = field(default_factory=Found)
+    candidates: tuple[Candidate, ...] = ()
+    why: str = ""
+    trials: tuple[Trial, ...] = ()
+    abstention: Abstention | None = None
+    took_s: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_run(
+        cls,
+        run: Run,
+        dataset: Dataset,
+        *,
+        title: str = "",
+        found: Found | None = None,
+        why: str = "",
+        abstention: Abstention | None = None,
+        took_s: Mapping[str, float] | None = None,
+    ) -> ReportFacts:
+        """Of a finished run and the clips that it was trained on.
+
+        Raises:
+            RunError: the run is not finished, or was trained on other clips.
+        """
+        plan, final, trials = run.plan(), run.final(), run.trials()
+        plan.check(dataset)
+        kept = [one for one in trials if one.variant == plan.variants[0]]
+        table = rows(plan, trials)
+        return cls(
+            title=title or run.directory.resolve().name,
+            judgement=judged(kept, dataset, final.calibrated.temperature),
+            split=(
+                f"{plan.folds}-fold cross-validation, repeated {plan.seeds} time(s): each clip was answered by heads "
+                "that had been trained on the other folds. No source lies in two folds."
+            ),
+            found=found or Found(),
+            candidates=tuple(
+                Candidate(row.variant.name, row.accuracy, row.spread, f"{row.epochs:.0f} epochs", chosen=place == 0)
+                for place, row in enumerate(table)
+            ),
+            why=why,
+            trials=tuple(kept),
+            abstention=abstention,
+            took_s=took_s or {},
+        )
+
+
+def judged(trials: Sequence[Trial], dataset: Dataset, temperature: float) -> Judgement:
+    """The out-of-fold answers of some trials, which together test every clip equally often."""
+    places, logits = out_of_fold(trials)
+    return Judgement(dataset.labels, dataset.clips, places, np.asarray(logits, dtype=np.float64), temperature)
