@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from service.errors import KinemaError
+
+if TYPE_CHECKING:
+    from model.export import Title
 
 # Said again where the networks are, which import torch.
 Head = Literal["lstm", "peephole", "article", "layernorm", "attention", "spatial", "convlstm", "bidirectional", "mean"]
@@ -22,6 +27,42 @@ ClipsOption = Annotated[
 ]
 CacheOption = Annotated[Path, typer.Option(help="Where features and encoders are kept between runs.")]
 JobsOption = Annotated[int, typer.Option(min=1, help="Cores to use.")]
+VersionOption = Annotated[str, typer.Option(help="The model's version.")]
+WeightsLicenceOption = Annotated[str, typer.Option(help="Under which terms the weights may be used.")]
+DataLicenceOption = Annotated[str, typer.Option(help="Under which terms the training data were published.")]
+IMAGENET = "Apache-2.0; the encoders are EfficientNet-Lite0 with ImageNet weights, published by Google under Apache-2.0"
+INTERRUPTED = 130
+"""The exit code of what Ctrl-C ended."""
+
+
+def slug(directory: Path) -> str:
+    """A model's name, made of a directory's."""
+    plain = re.sub(r"[^a-z0-9_.]+", "-", directory.resolve().name.lower()).strip("-._")
+    return (plain if plain[:1].isalpha() else f"model-{plain}".rstrip("-"))[:64]
+
+
+def cores() -> int:
+    """As many cores as this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _title(name: str, version: str, description: str, weights: str, data: str) -> Title:
+    """What a card says that no run knows.
+
+    Raises:
+        BadParameter: the name is none.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from model.export import Title
+    from service.inference.card import Licences
+    from service.video.spec import Name
+
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise typer.BadParameter(f"{name!r} is no name: {error.errors()[0]['msg']}") from error
+    return Title(name, version, description, Licences(weights=weights, data=data))
 
 
 def _need_extra() -> None:
@@ -39,51 +80,70 @@ def _need_extra() -> None:
 
 
 def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
-    data: Annotated[Path, typer.Argument(help="CSV with the columns path, label, source and fold.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the run.")],
-    head: Annotated[Head, typer.Option(help="The recurrent head to keep: docs/models.md tells what each is.")] = "lstm",
+    data: Annotated[
+        Path, typer.Argument(help="The directory of your clips, or a CSV or TXT that lists them.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Directory of the model.", show_default=False)],
+    head: Annotated[
+        Head | None,
+        typer.Option(help="The recurrent head; by default cross-validation chooses. docs/models.md tells of each."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="The most that all may take; by default as long as it takes.")
+    ] = None,
     baselines: Annotated[
-        bool, typer.Option(help="Cross-validate the mean-pooled head, and each kind of evidence alone, for comparison.")
+        bool, typer.Option(help="Cross-validate each kind of evidence alone, too, and the mean-pooled head.")
     ] = True,
-    views: Annotated[int, typer.Option(min=1, help="Views of each clip to draw from: crops, mirrors, moments.")] = 9,
-    seeds: Annotated[int, typer.Option(min=1, help="Repetitions of the cross-validation.")] = 3,
+    int8: Annotated[bool, typer.Option(help="Make int8 twins of the encoders.")] = True,
+    views: Annotated[
+        int | None,
+        typer.Option(min=1, help="Views of each clip: crops, mirrors, moments. [default: 3 to 9, more of few clips]"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions of the cross-validation.")] = 1,
     epochs: Annotated[int, typer.Option(min=1, help="The most epochs.")] = 30,
     recipe: Annotated[
         Path | None, typer.Option(help="JSON of what the model looks at; default: as the shipped model.")
     ] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="The golden clip; default: one that the model is sure of and right about.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name; default: its directory's.")] = None,
+    version: VersionOption = "1.0.0",
+    description: Annotated[str | None, typer.Option(help="A sentence for people; default: the actions.")] = None,
+    weights_licence: WeightsLicenceOption = IMAGENET,
+    data_licence: DataLicenceOption = "not stated",
     clips: ClipsOption = None,
+    fps: Annotated[float, typer.Option(min=0.1, help="At which frames that lie in folders were taken.")] = 25.0,
     cache: CacheOption = CACHE,
-    jobs: JobsOption = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes that look at clips; default: as many as cores.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
-    """Train a recurrent head on labelled clips and cross-validate it."""
+    """Train a model on your clips: from a folder, or a list, to a bundle that can be served, and a report."""
     _need_extra()
-    from model import work
-    from model.data import Dataset
+    from model.lesson import Asked, teach
     from model.recipe import EVERYDAY, Recipe
-    from model.run import Plan, Run, variants
-    from model.train import TrainConfig
-    from model.views import Augmentation
+    from model.run import Request
 
-    dataset = Dataset.read(data, clips)
     looked_at = Recipe.read(recipe) if recipe else EVERYDAY
-    plan = Plan(
-        dataset=dataset.digest,
-        labels=dataset.labels,
-        clips=len(dataset.clips),
-        folds=len(dataset.folds),
+    request = Request(
+        clips="",
         recipe=looked_at,
-        augmentation=Augmentation(),
-        training=TrainConfig(horizon=epochs),
+        head=head,
         views=views,
         seeds=seeds,
-        variants=variants(head, tuple(kind.name for kind in looked_at.evidence), baselines=baselines),
+        epochs=epochs,
+        minutes=minutes,
+        baselines=baselines,
+        int8=int8,
     )
-    run = Run.start(output, plan, resume=resume)
-    work.train(run, plan, dataset, cache.expanduser(), jobs)
-    typer.echo(
-        f"{output} is finished; `kinema export {output} -o BUNDLE --golden CLIP --name NAME` makes a bundle of it"
-    )
+    title = _title(name or slug(output), version, description or "", weights_licence, data_licence)
+    try:
+        teach(Asked(data, clips, fps, output, request, title, golden, cache.expanduser(), jobs or cores(), resume))
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted. The same command with --resume goes on; {output} keeps what is done.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def evaluate(
@@ -169,7 +229,7 @@ def compare(
     from model.family import family, write_family
     from model.run import Run
 
-    members = family([Run(run) for run in runs])
+    members = family([Run.open(run) for run in runs])
     work.show_family(members)
     if output is not None:
         write_family(output, members)
@@ -195,7 +255,7 @@ def explore(
 
 def quantize(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
-    data: Annotated[Path, typer.Argument(help="The CSV that it was trained on.")],
+    data: Annotated[Path | None, typer.Argument(help="The CSV that it was trained on; a run knows it.")] = None,
     clips: ClipsOption = None,
     cache: CacheOption = CACHE,
     jobs: JobsOption = 1,
@@ -204,9 +264,13 @@ def quantize(
     _need_extra()
     from model import work
     from model.data import Dataset
-    from model.run import Run
+    from model.run import Run, RunError
 
-    found = work.quantize(Run(run), Dataset.read(data, clips), cache.expanduser(), jobs)
+    opened = Run.open(run)
+    dataset = Dataset.read(data, clips) if data else opened.dataset()
+    if dataset is None:
+        raise RunError(f"{run} does not say which clips it is made of", "Name the CSV that it was trained on.")
+    found = work.quantize(opened, dataset, cache.expanduser(), jobs)
     typer.echo(
         f"accuracy {100 * found.accuracy:.1f} % with the encoders, {100 * found.accuracy_int8:.1f} % with their int8 "
         f"twins; {100 * found.changed:.1f} % of the answers are others"
@@ -220,12 +284,10 @@ def export(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     ],
     golden: Annotated[Path, typer.Option(help="A small clip; the service answers it at start to check itself.")],
     name: Annotated[str, typer.Option(help="The model's name: lower-case letters, digits, '.', '_' and '-'.")],
-    version: Annotated[str, typer.Option(help="The model's version.")] = "1.0.0",
+    version: VersionOption = "1.0.0",
     description: Annotated[str, typer.Option(help="A sentence for people.")] = "",
-    weights_licence: Annotated[str, typer.Option(help="Under which terms the weights may be used.")] = "not stated",
-    data_licence: Annotated[
-        str, typer.Option(help="Under which terms the training data were published.")
-    ] = "not stated",
+    weights_licence: WeightsLicenceOption = "not stated",
+    data_licence: DataLicenceOption = "not stated",
     share: Annotated[
         list[str] | None,
         typer.Option(
@@ -236,20 +298,11 @@ def export(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
 ) -> None:
     """Make a bundle of a finished run: ONNX graphs, card and golden clip."""
     _need_extra()
-    from pydantic import TypeAdapter, ValidationError
-
-    from model.export import Title
     from model.export import export as make
     from model.run import Run
-    from service.inference.card import Licences
-    from service.video.spec import Name
 
-    try:
-        TypeAdapter(Name).validate_python(name)
-    except ValidationError as error:
-        raise typer.BadParameter(f"{name!r} is no name: {error.errors()[0]['msg']}") from error
-    title = Title(name, version, description, Licences(weights=weights_licence, data=data_licence))
-    card = make(Run(run), output, golden, title, share or ())
+    title = _title(name, version, description, weights_licence, data_licence)
+    card = make(Run.open(run), output, golden, title, share or ())
     typer.echo(f"{output} is a bundle: {card.name} {card.version}, {len(card.labels)} labels")
 
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
@@ -35,6 +38,8 @@ from service.video.probe import probe
 from service.video.scan import EXACT, Shortcuts, shortcuts
 
 _FORMAT = 1
+# Clips that wait for each process.
+_AT_ONCE = 4
 # A span that begins later than this is sought and not scanned to.
 _FAR_S = 5.0
 # What decides the pixels of a clip's pictures: when this code changes, features that were kept are no longer true.
@@ -138,10 +143,17 @@ class Extractor:
     def extract(
         self, clips: Iterable[Clip], views: int, jobs: int, skip: Callable[[Clip, DataError], None] | None = None
     ) -> Iterator[tuple[Clip, list[ClipFeatures]]]:
-        """Yields the first `views` views of every clip, in no particular order.
+        """Yields the first `views` views of every clip, in no particular order, as `look` finds them."""
+        for clip, files in self.look(clips, views, jobs, skip):
+            yield clip, [ClipFeatures.load(file) for file in files]
+
+    def look(
+        self, clips: Iterable[Clip], views: int, jobs: int, skip: Callable[[Clip, DataError], None] | None = None
+    ) -> Iterator[tuple[Clip, list[Path]]]:
+        """Yields where the first `views` views of every clip are kept, in no particular order.
 
         Args:
-            clips: what to look at: files, or spans of files.
+            clips: what to look at: files, or spans of files; taken a few at a time, so that their order counts.
             views: how many views of each; one is what serving sees.
             jobs: processes to extract in; each uses one core.
             skip: hears of each clip that cannot be read or decoded, and the others go on; by default it ends them.
@@ -149,18 +161,39 @@ class Extractor:
         Raises:
             DataError: a clip cannot be read or decoded, and nobody hears of it; the detail names it.
         """
+        waiting = iter(clips)
         # Processes are spawned because a forked copy of onnxruntime's threads may hang.
         with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (self, self.identity())) as pool:
-            running = {pool.submit(_extract, clip, views): clip for clip in clips}
+            running: dict[Future[list[Path]], Clip] = {}
             try:
-                for done in as_completed(running):
-                    error = done.exception()
-                    if skip is not None and isinstance(error, DataError):
-                        skip(running[done], error)
-                    else:
-                        yield running[done], [ClipFeatures.load(path) for path in done.result()]
+                while True:
+                    with _deaf_to_interrupts():
+                        for clip in islice(waiting, _AT_ONCE * jobs - len(running)):
+                            running[pool.submit(_extract, clip, views)] = clip
+                    if not running:
+                        return
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for one in done:
+                        clip, error = running.pop(one), one.exception()
+                        if skip is not None and isinstance(error, DataError):
+                            skip(clip, error)
+                        else:
+                            yield clip, one.result()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started here never hear Ctrl-C, which a terminal sends to all: they end with their parent.
+
+    This process hears afterwards what was sent meanwhile.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Worker:

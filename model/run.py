@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from model.data import Clip, Dataset
+from model.data import NO_FOLD, Clip, Dataset
 from model.evaluate import Calibration
 from model.net.classifier import MAP_HEADS, ClassifierConfig, HeadName
 from model.recipe import Recipe
 from model.train import Epoch, TrainConfig
 from model.views import Augmentation
 from service.errors import KinemaError
+from service.inference.place import TRAINING
+
+PLAN = "plan.json"
 
 Kept = TypeVar("Kept", bound=BaseModel)
 
@@ -24,17 +28,26 @@ class RunError(KinemaError):
 
 
 class Variant(BaseModel):
-    """One head to cross-validate: which family, over which kinds of evidence."""
+    """One head to cross-validate: which family, over which kinds of evidence, and how hard it is held back.
+
+    Attributes:
+        decay: the weight decay, where it is another than the plan's.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     head: HeadName
     kinds: tuple[str, ...]
+    decay: float | None = None
 
     @property
     def name(self) -> str:
         """For files and tables, for example `lstm-appearance+motion`."""
-        return f"{self.head}-{'+'.join(self.kinds)}"
+        return f"{self.head}-{'+'.join(self.kinds)}" + ("" if self.decay is None else f"-decay-{self.decay:g}")
+
+    def training(self, usual: TrainConfig) -> TrainConfig:
+        """How it is trained, where others are trained as usual."""
+        return usual if self.decay is None else replace(usual, decay=self.decay)
 
 
 def variants(head: HeadName, kinds: tuple[str, ...], *, baselines: bool) -> tuple[Variant, ...]:
@@ -69,6 +82,11 @@ class Plan(BaseModel):
     views: int
     seeds: int
     variants: tuple[Variant, ...]
+
+    def keeping(self, chosen: Variant, tried: Mapping[Variant, Sequence[Trial]]) -> Plan:
+        """The same plan with the head that is kept first, and without heads that were not tried."""
+        others = [one for one in self.variants if one in tried and one != chosen]
+        return self.model_copy(update={"variants": (chosen, *others)})
 
     @property
     def mapped(self) -> str | None:
@@ -135,9 +153,14 @@ class Comparison(BaseModel):
 
 
 class Twins(BaseModel):
-    """What int8 costs: the same heads on both features, every fold of every repetition."""
+    """What int8 costs: the same heads on both features, every fold of every repetition.
+
+    Attributes:
+        calibrated: on what the twins were.
+    """
 
     comparisons: tuple[Comparison, ...]
+    calibrated: str = "twins calibrated without the fold tested"
 
     @property
     def accuracy(self) -> float:
@@ -181,6 +204,104 @@ class Final(BaseModel):
     trained: tuple[Epoch, ...]
 
 
+class Request(BaseModel):
+    """What was asked for: a run is gone on with where the same is asked for.
+
+    Attributes:
+        clips: a sha256 over what was found: every clip's name, content, label and all else that is stated of it.
+        head: the head asked for; None where one is to be chosen.
+        views, seeds: None where they follow from the number of clips.
+        minutes: the most that all may take; None for as long as it takes.
+        baselines: whether each kind of evidence is cross-validated alone, too.
+        int8: whether int8 twins are made.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    clips: str
+    recipe: Recipe
+    head: HeadName | None
+    views: int | None
+    seeds: int
+    epochs: int
+    minutes: float | None
+    baselines: bool
+    int8: bool
+
+
+class Survey(BaseModel):
+    """What was found out of the clips before anything was trained.
+
+    Attributes:
+        layout, sources, folds: sentences: how the clips lie, how sources were told, how folds were made.
+        advice: sentences: what would help, what is doubtful.
+        skipped: files that are not used, and why.
+        clips: those that are, each with source and fold; those kept out by the user's own split have the fold -1.
+        views: how many of each are looked at.
+    """
+
+    layout: str
+    sources: str
+    folds: str
+    advice: tuple[str, ...]
+    skipped: tuple[tuple[Path, str], ...]
+    clips: tuple[Clip, ...]
+    views: int
+
+    @property
+    def inside(self) -> Dataset:
+        """The clips that are trained on."""
+        return Dataset(tuple(clip for clip in self.clips if clip.fold != NO_FOLD))
+
+    @property
+    def outside(self) -> Dataset:
+        """The clips that are kept out."""
+        return Dataset(tuple(clip for clip in self.clips if clip.fold == NO_FOLD))
+
+
+class Contender(BaseModel):
+    """One head of those to choose from.
+
+    Attributes:
+        nll: the mean negative log-likelihood of the right label over all clips, each answered by a head that was not
+            trained on it, after a temperature was fitted; in nats.
+        behind: how much more than the least that is.
+        error: one standard error of that difference, over sources.
+        accuracy: the share of the clips that it got right.
+    """
+
+    variant: Variant
+    nll: float
+    behind: float
+    error: float
+    accuracy: float
+
+
+class Choice(BaseModel):
+    """Which head was chosen, of which.
+
+    Attributes:
+        why: a sentence.
+    """
+
+    contenders: tuple[Contender, ...]
+    chosen: Variant
+    why: str
+
+
+class HeldOut(BaseModel):
+    """What was answered to clips that the user's own split keeps out.
+
+    Attributes:
+        logits: of each clip, by the head that is kept.
+        right, mean_right: how many it, and the mean-pooled head, got right.
+    """
+
+    logits: tuple[tuple[float, ...], ...]
+    right: int
+    mean_right: int
+
+
 class _Clips(BaseModel):
     """The clips that a run is made of."""
 
@@ -202,23 +323,66 @@ class Run:
         self.int8 = directory / "int8.csv"
 
     @classmethod
-    def start(cls, directory: Path, plan: Plan, *, resume: bool) -> Self:
-        """Opens a new run, or an interrupted one to go on with it.
+    def open(cls, path: Path) -> Self:
+        """The run in a directory, or that of the model in it, which keeps its run in `training/`."""
+        inside = path / TRAINING
+        return cls(inside if (inside / PLAN).is_file() else path)
+
+    @classmethod
+    def start(cls, model: Path, request: Request, *, resume: bool) -> Self:
+        """Opens the run of a model, new or interrupted.
+
+        Args:
+            model: the model's directory; the run is in its `training/`.
+            request: what is asked of it.
+            resume: whether to go on with one that is there.
 
         Raises:
-            RunError: the directory holds a run and is not to be resumed, or the run in it has another plan.
+            RunError: the directory holds a run and is not to be resumed, or the run in it was asked for something else,
+                or it holds something else.
         """
-        run = cls(directory)
-        path = directory / "plan.json"
+        run = cls(model / TRAINING)
+        path = run.directory / "request.json"
         if path.is_file():
             if not resume:
-                raise RunError(f"{directory} holds a run already", "`--resume` goes on with it.")
-            if run.plan() != plan:
-                raise RunError(f"the run in {directory} has another plan", "Repeat its options, or name a new one.")
-        elif directory.is_dir() and any(directory.iterdir()):
-            raise RunError(f"{directory} is not empty and holds no run", "Name a new directory.")
-        _write(path, plan)
+                raise RunError(f"{model} holds a run already", "`--resume` goes on with it.")
+            if run._read("request.json", Request) != request:
+                raise RunError(
+                    f"the run in {model} has another plan, or its clips have changed",
+                    "Repeat its options, or name a new directory.",
+                )
+        elif model.exists() and (not model.is_dir() or any(model.iterdir())):
+            raise RunError(f"{model} is not empty and holds no run", "Name a new directory.")
+        _write(path, request)
         return run
+
+    def survey(self) -> Survey | None:
+        """What was found out before anything was trained, if the run has come so far."""
+        return self._read("survey.json", Survey) if (self.directory / "survey.json").is_file() else None
+
+    def keep_survey(self, survey: Survey) -> None:
+        """Writes what was found out before anything was trained."""
+        _write(self.directory / "survey.json", survey)
+
+    def keep_plan(self, plan: Plan) -> None:
+        """Writes what is to be done."""
+        _write(self.directory / PLAN, plan)
+
+    def choice(self) -> Choice | None:
+        """Which head was chosen, if the run has come so far."""
+        return self._read("choice.json", Choice) if (self.directory / "choice.json").is_file() else None
+
+    def keep_choice(self, choice: Choice) -> None:
+        """Writes which head was chosen."""
+        _write(self.directory / "choice.json", choice)
+
+    def held_out(self) -> HeldOut | None:
+        """What was answered to the clips of the user's own split, if there are any."""
+        return self._read("held-out.json", HeldOut) if (self.directory / "held-out.json").is_file() else None
+
+    def keep_held_out(self, answers: HeldOut) -> None:
+        """Writes what was answered to the clips of the user's own split."""
+        _write(self.directory / "held-out.json", answers)
 
     def plan(self) -> Plan:
         """What the run was asked to do.
@@ -226,7 +390,7 @@ class Run:
         Raises:
             RunError: there is no run in the directory.
         """
-        return self._read("plan.json", Plan)
+        return self._read(PLAN, Plan)
 
     def keep_clips(self, dataset: Dataset) -> None:
         """Writes which clips the run is made of, so that it can be judged without being told them again."""
@@ -256,8 +420,18 @@ class Run:
         """All trials that have been done, in order of variant, seed and fold."""
         plan = self.plan()
         names = sorted((self.directory / "trials").glob("*.json"))
-        done = [self._read(f"trials/{path.name}", Trial) for path in names]
+        read = (self._read(f"trials/{path.name}", Trial) for path in names)
+        # A head that there was no time to try on every fold is not in the plan.
+        done = [one for one in read if one.variant in plan.variants]
         return tuple(sorted(done, key=lambda one: (plan.variants.index(one.variant), one.seed, one.fold)))
+
+    def trials_of(self, plan: Plan) -> dict[Variant, list[Trial]]:
+        """The trials of each head that has been tried on every fold of every repetition."""
+        wanted = plan.folds * plan.seeds
+        names = sorted((self.directory / "trials").glob("*.json"))
+        done = [self._read(f"trials/{path.name}", Trial) for path in names]
+        found = {one: [trial for trial in done if trial.variant == one] for one in plan.variants}
+        return {one: trials for one, trials in found.items() if len(trials) == wanted}
 
     def keep(self, trial: Trial) -> None:
         """Writes a trial."""

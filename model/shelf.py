@@ -74,7 +74,7 @@ class Shelf:
     def _write(self) -> None:
         if self._file is None:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._file = TemporaryFile(dir=self._directory)
+            self._file = TemporaryFile(dir=self._directory)  # noqa: SIM115 - open as long as the shelf is
         for part in self._parts:
             self._file.write(np.ascontiguousarray(part).data.cast("B"))
         self._file.flush()

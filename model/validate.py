@@ -42,7 +42,7 @@ def trial(
         seed: of this repetition.
         fold: the one to test.
     """
-    config = configure(variant, windows)
+    config, training = configure(variant, windows), variant.training(training)
     numbers = np.unique(folds)
     watched = numbers[(np.flatnonzero(numbers == fold)[0] + 1) % len(numbers)]
     chosen_by: tuple[Epoch, ...] = ()
@@ -84,7 +84,7 @@ def compare(
         folds: int64 [clips], the fold of each.
     """
     tested = np.flatnonzero(folds == done.fold)
-    config = configure(done.variant, windows)
+    config, training = configure(done.variant, windows), done.variant.training(training)
     head = fit(config, training, windows, np.flatnonzero(folds != done.fold), seed=done.seed, epochs=done.epochs).head
     answers, answers_int8 = (predict(head, seen, tested).argmax(1) for seen in (windows, twins))
     labels = windows.labels[tested]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,12 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from model.data import Clip, Dataset
-from model.encoders import share_encoder
 from model.evaluate import calibration, confusion, fit_temperature
 from model.explore import ExploreError
 from model.explore import explore as look_inside
 from model.family import COLUMNS, Member, cells
-from model.features import ClipFeatures, Extractor
+from model.features import Extractor
+from model.looks import Looks, extractor, look
 from model.page import render
 from model.quantize import Pictures, calibration_clips, calibration_pictures
 from model.quantize import quantize as write_twin
@@ -37,7 +36,7 @@ from model.report import (
 )
 from model.run import Final, Plan, Run, Twins
 from model.train import Windows, fit
-from model.validate import compare, configure, trial
+from model.validate import compare, configure
 from service.inference.postprocess import Prediction
 
 console = Console(stderr=True)
@@ -57,51 +56,20 @@ def progress() -> Progress:
     )
 
 
-def train(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> None:
-    """Carries out a run, or what is left of it.
-
-    Raises:
-        DataError: a clip cannot be decoded.
-    """
-    torch.set_num_threads(jobs)
-    run.keep_clips(dataset)
-    _share_encoders(run, plan, cache)
-    windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
-    folds = np.array([clip.fold for clip in dataset.clips])
-    todo = list(itertools.product(plan.variants, range(plan.seeds), dataset.folds))
-    with progress() as bar:
-        for variant, seed, fold in bar.track(todo, description="cross-validating"):
-            if run.trial(variant, seed, fold) is None:
-                run.keep(trial(variant, plan.training, windows, folds, seed, fold))
-    _finish(run, plan, windows)
-
-
-def _share_encoders(run: Run, plan: Plan, cache: Path) -> None:
-    for kind in plan.recipe.evidence:
-        share_encoder(cache / "encoders", kind.size, run.encoder(kind.name), with_map=kind.name == plan.mapped)
-
-
-def _windows(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int, *, views: int) -> Windows:
-    kinds = [kind.name for kind in plan.recipe.evidence]
-    extractor = Extractor(plan.recipe, {kind: run.encoder(kind) for kind in kinds}, plan.augmentation, cache)
-    clips = dataset.clips
-    with progress() as bar:
-        seen = dict(bar.track(extractor.extract(clips, views, jobs), total=len(clips), description="looking at clips"))
-    return _gathered(plan, dataset, seen, cache)
-
-
-def _gathered(plan: Plan, dataset: Dataset, seen: Mapping[Clip, Sequence[ClipFeatures]], cache: Path) -> Windows:
-    labels = [plan.labels.index(clip.label) for clip in dataset.clips]
-    kinds = [kind.name for kind in plan.recipe.evidence]
-    return Windows.of([seen[clip] for clip in dataset.clips], labels, kinds, cache)
-
-
-def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
+def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int, *, each_fold: bool = True) -> Twins:
     """Makes the int8 twins of a finished run's encoders and measures what they cost.
 
     For each fold, twins calibrated on clips of the other folds look at its clips. The heads of the run's trials are
     trained anew on the encoders' own features and tested on both. The twins that are kept are calibrated on all folds,
     like the head that is kept.
+
+    Args:
+        run: the run.
+        dataset: the clips that it was trained on.
+        cache: where features are kept.
+        jobs: processes.
+        each_fold: whether there are twins of each fold; otherwise those that are kept look at all clips. Calibration
+            reads pictures and no labels, and takes much longer than it tells.
 
     Raises:
         RunError: the run is not finished, or was trained on other clips.
@@ -109,34 +77,40 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
     """
     plan, _ = run.plan(), run.final()
     plan.check(dataset)
-    torch.set_num_threads(jobs)
-    windows = _windows(run, plan, dataset, cache, jobs, views=plan.views)
-    pictures = _pictures(plan, dataset)
-    seen: dict[Clip, Sequence[ClipFeatures]] = {}
-    with progress() as bar:
-        for fold in bar.track(dataset.folds, description="looking in int8"):
-            seen |= _seen_by_twins(run, plan, dataset, pictures, fold, cache, jobs)
-    twins = _gathered(plan, dataset, seen, cache)
+    torch.set_num_threads(1)
+    files = _looked(run, plan, dataset, cache, jobs)
+    looks = Looks.of(plan, dataset, files, run.directory)
+    pictures = _pictures(plan, dataset, each_fold=each_fold)
+    for kind in plan.recipe.evidence:
+        write_twin(run.encoder(kind.name), _of(kind.name, pictures, dataset.clips), run.twin(kind.name))
+    twins = Looks.of(plan, dataset, _seen_by_twins(run, plan, dataset, pictures, cache, jobs, each_fold), run.directory)
     folds = np.array([clip.fold for clip in dataset.clips])
-    done = [one for one in run.trials() if one.variant == plan.variants[0]]
+    kept = plan.variants[0]
+    done = [one for one in run.trials() if one.variant == kept]
     with progress() as bar:
-        found = [compare(one, plan.training, windows, twins, folds) for one in bar.track(done, description="comparing")]
-        for kind in bar.track(plan.recipe.evidence, description="writing twins"):
-            write_twin(run.encoder(kind.name), _of(kind.name, pictures, dataset.clips), run.twin(kind.name))
-    measured = Twins(comparisons=tuple(found))
+        own, others = looks.read_by(kept), twins.read_by(kept)
+        found = [compare(one, plan.training, own, others, folds) for one in bar.track(done, description="comparing")]
+    how = "twins calibrated without the fold tested" if each_fold else "twins calibrated on pictures of all folds"
+    measured = Twins(comparisons=tuple(found), calibrated=how)
     write_twins(run.int8, measured)
     run.keep_twins(measured)
     return measured
+
+
+def _looked(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> dict[Clip, list[Path]]:
+    with progress() as bar:
+        task = bar.add_task("looking at clips", total=len(dataset.clips))
+        return look(extractor(run, plan, cache), dataset.clips, plan.views, jobs, lambda: bar.advance(task))
 
 
 _Calibration = Mapping[Clip, Mapping[str, Pictures]]
 """Pictures of some clips, by kind of evidence."""
 
 
-def _pictures(plan: Plan, dataset: Dataset) -> _Calibration:
-    """What the twins of each fold, and those of all, are calibrated on."""
-    parts = [dataset.clips, *([clip for clip in dataset.clips if clip.fold != fold] for fold in dataset.folds)]
-    chosen = dict.fromkeys(clip for part in parts for clip in calibration_clips(part))
+def _pictures(plan: Plan, dataset: Dataset, *, each_fold: bool) -> _Calibration:
+    """What the twins that are kept, and where wanted those of each fold, are calibrated on."""
+    without = ([clip for clip in dataset.clips if clip.fold != fold] for fold in dataset.folds if each_fold)
+    chosen = dict.fromkeys(clip for part in (dataset.clips, *without) for clip in calibration_clips(part))
     with progress() as bar:
         found = bar.track(chosen, description="calibrating")
         return {clip: calibration_pictures(plan.recipe, clip) for clip in found}
@@ -147,19 +121,27 @@ def _of(kind: str, pictures: _Calibration, clips: Sequence[Clip]) -> Pictures:
 
 
 def _seen_by_twins(
-    run: Run, plan: Plan, dataset: Dataset, pictures: _Calibration, fold: int, cache: Path, jobs: int
-) -> dict[Clip, Sequence[ClipFeatures]]:
-    """The features of a fold's clips, of twins that were calibrated without them."""
-    others = [clip for clip in dataset.clips if clip.fold != fold]
-    with TemporaryDirectory() as directory:
-        twins = {kind.name: Path(directory) / f"{kind.name}.onnx" for kind in plan.recipe.evidence}
-        for kind, twin in twins.items():
-            write_twin(run.encoder(kind), _of(kind, pictures, others), twin)
-        tested = [clip for clip in dataset.clips if clip.fold == fold]
-        return dict(Extractor(plan.recipe, twins, plan.augmentation, cache).extract(tested, 1, jobs))
+    run: Run, plan: Plan, dataset: Dataset, pictures: _Calibration, cache: Path, jobs: int, each_fold: bool
+) -> dict[Clip, list[Path]]:
+    """Where the features are that the twins see, those of each fold or those that are kept."""
+    kinds = [kind.name for kind in plan.recipe.evidence]
+    found: dict[Clip, list[Path]] = {}
+    with progress() as bar, TemporaryDirectory() as directory:
+        task = bar.add_task("looking in int8", total=len(dataset.clips))
+        for fold in dataset.folds if each_fold else (None,):
+            others = [clip for clip in dataset.clips if clip.fold != fold]
+            tested = [clip for clip in dataset.clips if fold in {None, clip.fold}]
+            twins = {kind: run.twin(kind) for kind in kinds}
+            if each_fold:
+                twins = {kind: Path(directory) / f"{kind}.onnx" for kind in kinds}
+                for kind, twin in twins.items():
+                    write_twin(run.encoder(kind), _of(kind, pictures, others), twin)
+            looker = Extractor(plan.recipe, twins, plan.augmentation, cache)
+            found |= look(looker, tested, 1, jobs, lambda: bar.advance(task))
+    return found
 
 
-def _finish(run: Run, plan: Plan, windows: Windows) -> None:
+def finish(run: Run, plan: Plan, windows: Windows) -> None:
     """Trains the head that is kept, on all folds, and writes what the run has found."""
     trials = run.trials()
     kept = [one for one in trials if one.variant == plan.variants[0]]
@@ -167,7 +149,8 @@ def _finish(run: Run, plan: Plan, windows: Windows) -> None:
     labels = windows.labels.numpy()[clips]
     epochs = max(1, round(float(np.mean([one.epochs for one in kept]))))
     config = configure(plan.variants[0], windows)
-    fitted = fit(config, plan.training, windows, np.arange(plan.clips), seed=0, epochs=epochs)
+    training = plan.variants[0].training(plan.training)
+    fitted = fit(config, training, windows, np.arange(plan.clips), seed=0, epochs=epochs)
     torch.save(fitted.head.state_dict(), run.head)
     write_table(run.table, trials)
     write_log(run, trials, fitted.history)

@@ -1,4 +1,8 @@
-"""A bundle's directory, written whole or not at all."""
+"""A bundle's directory, written whole or not at all.
+
+The training that a bundle came from, and its report, may lie in its directory. They are no part of it and stay when it
+is written anew; then files go in one by one, the card last, and without a card nothing is a bundle.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,10 @@ from tempfile import mkdtemp
 
 from service.errors import BundleError
 from service.inference.card import CARD, Card, sha256
+
+TRAINING = "training"
+REPORT = "report.html"
+_KEPT = frozenset({TRAINING, REPORT})
 
 
 @contextmanager
@@ -24,15 +32,24 @@ def written_whole(directory: Path) -> Iterator[Path]:
             lose a file that it shares with the older one.
     """
     target = directory.resolve()
-    if target.exists() and not (target / CARD).is_file() and (not target.is_dir() or any(target.iterdir())):
+    if target.exists() and not _may_be_replaced(target):
         raise BundleError(f"{directory} is there and is no bundle", "Name a new directory with -o.")
     made = _beside(target)
     try:
         yield made
         _check_neighbours(target, made)
-        _replace(target, made)
+        if (target / TRAINING).is_dir():
+            _refill(target, made)
+        else:
+            _replace(target, made)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _may_be_replaced(target: Path) -> bool:
+    if (target / CARD).is_file() or (target / TRAINING).is_dir():
+        return True
+    return target.is_dir() and not any(target.iterdir())
 
 
 def _beside(target: Path) -> Path:
@@ -76,6 +93,20 @@ def _replace(target: Path, made: Path) -> None:
     except OSError as error:
         raise _unwritten(target, error) from error
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _refill(target: Path, made: Path) -> None:
+    """Puts the files of a bundle in the place of another's, around what is kept."""
+    try:
+        (target / CARD).unlink(missing_ok=True)
+        files = sorted(made.iterdir(), key=lambda path: path.name == CARD)
+        for path in target.iterdir():
+            if path.is_file() and path.name not in _KEPT | {one.name for one in files}:
+                path.unlink()
+        for path in files:
+            path.replace(target / path.name)
+    except OSError as error:
+        raise _unwritten(target, error) from error
 
 
 def _unwritten(target: Path, error: OSError) -> BundleError:

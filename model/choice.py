@@ -1,0 +1,79 @@
+"""Which head is kept: the simplest of those that cross-validation cannot tell from the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.evaluate import fit_temperature, softmax
+from model.net.classifier import HeadName
+from model.report import out_of_fold
+from model.run import Choice, Contender, Trial, Variant
+
+_DECAYS: tuple[float | None, ...] = (10.0, None)
+"""Held back hard, and as usual: simplest first."""
+
+
+def contenders(head: HeadName | None, kinds: tuple[str, ...]) -> tuple[Variant, ...]:
+    """The heads to choose from, the simplest first; one that was asked for is the only one."""
+    if head is not None:
+        return (Variant(head=head, kinds=kinds),)
+    return tuple(Variant(head=one, kinds=kinds, decay=decay) for one in ("mean", "lstm") for decay in _DECAYS)
+
+
+def choose(trials: Mapping[Variant, Sequence[Trial]], labels: NDArray[np.int64], sources: Sequence[str]) -> Choice:
+    """Chooses by the likelihood of the right labels.
+
+    The best is not taken at its word: of many heads one is always best by chance. Each head's loss is held against that
+    of the best, clip by clip, and the simplest is taken whose loss is greater by no more than one standard error of the
+    difference, over sources (Breiman et al., *Classification and Regression Trees*, 1984, §3.4.3, there over clips and
+    not in pairs). A temperature is fitted to each first, since it will be to the one that is kept.
+
+    Args:
+        trials: of each head, those that test every clip equally often; the simplest head first.
+        labels: int64 [N], of each clip.
+        sources: of each clip.
+    """
+    losses, shares = {}, {}
+    for variant, done in trials.items():
+        clips, logits = out_of_fold(done)
+        truth = labels[clips]
+        scores = softmax(logits, fit_temperature(logits, truth))[np.arange(len(truth)), truth]
+        repeats = np.bincount(clips, minlength=len(labels))
+        losses[variant] = np.bincount(clips, weights=-np.log(scores + 1e-12), minlength=len(labels)) / repeats
+        shares[variant] = float((logits.argmax(1) == truth).mean())
+    best = min(losses, key=lambda one: float(losses[one].mean()))
+    found = tuple(
+        Contender(
+            variant=variant,
+            nll=float(loss.mean()),
+            behind=float((loss - losses[best]).mean()),
+            error=_error(loss - losses[best], sources),
+            accuracy=shares[variant],
+        )
+        for variant, loss in losses.items()
+    )
+    chosen = next(one for one in found if one.behind <= one.error)
+    return Choice(contenders=found, chosen=chosen.variant, why=_why(found, chosen, best))
+
+
+def _error(differences: NDArray[np.float64], sources: Sequence[str]) -> float:
+    """The standard error of the mean difference, where clips of one source count as one draw."""
+    _, places = np.unique(np.asarray(sources), return_inverse=True)
+    sums = np.bincount(places, weights=differences - differences.mean())
+    groups = len(sums)
+    return float(np.sqrt((sums**2).sum() * groups / max(1, groups - 1)) / len(differences))
+
+
+def _why(found: Sequence[Contender], chosen: Contender, best: Variant) -> str:
+    if len(found) == 1:
+        return f"{chosen.variant.name} is the head that was asked for."
+    kind = f"its accuracy is slightly kind, as that of the best of {len(found)}"
+    if chosen.variant == best:
+        return f"{best.name} has the least loss, by more than one standard error before any that is simpler; {kind}."
+    return (
+        f"{best.name} has the least loss; {chosen.variant.name} is simpler and within one standard error of it "
+        f"(behind by {chosen.behind:.3f}, standard error {chosen.error:.3f}); {kind}."
+    )
