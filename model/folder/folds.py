@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.data import NO_FOLD, Clip, DataError
 from model.folder.group import Groups
@@ -129,21 +128,20 @@ def _groups_of(labels: Sequence[str], groups: Sequence[int]) -> dict[str, int]:
 def _spread(labels: Sequence[str], groups: Sequence[int], folds: int) -> list[int]:
     """The fold of each clip: group after group, the largest first, goes where its classes are rarest."""
     places = {label: place for place, label in enumerate(sorted(set(labels)))}
+    kinds = np.array([places[label] for label in labels])
     members: defaultdict[int, list[int]] = defaultdict(list)
     for clip, group in enumerate(groups):
         members[group].append(clip)
-    counts: dict[int, NDArray[np.float64]] = {
-        group: np.bincount([places[labels[clip]] for clip in clips], minlength=len(places)).astype(np.float64)
-        for group, clips in members.items()
-    }
-    totals = sum(counts.values(), np.zeros(len(places)))
-    held = np.zeros((folds, len(places)))
+    weights = 1.0 / np.bincount(kinds, minlength=len(places)) ** 2
+    held, sizes = np.zeros((folds, len(places))), np.zeros(folds)
     fold_of: dict[int, int] = {}
     for group in sorted(members, key=lambda group: (-len(members[group]), group)):
+        mine, counts = np.unique(kinds[members[group]], return_counts=True)
         # What the squares of the classes' shares grow by; of folds that are as good, the one with the fewest clips.
-        growth = (held / totals**2) @ counts[group]
-        fold = int(np.lexsort((held.sum(axis=1), growth.round(12)))[0])
-        held[fold] += counts[group]
+        growth = held[:, mine] @ (weights[mine] * counts)
+        fold = int(np.lexsort((sizes, growth.round(12)))[0])
+        held[fold, mine] += counts
+        sizes[fold] += len(members[group])
         fold_of[group] = fold
     return [fold_of[group] for group in groups]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -86,30 +87,45 @@ class Looker:
             jobs: processes.
             watch: told of the progress.
         """
-        remaining, done = iter(paths), 0
-        while batch := list(islice(remaining, _AT_ONCE * jobs)):
-            for path, seen in self._batch(batch, min(jobs, len(batch))):
-                done += 1
-                watch(done, len(paths))
-                yield path, seen
+        remaining, done, pool = iter(paths), 0, self._pool(jobs)
+        try:
+            while batch := list(islice(remaining, _AT_ONCE * jobs)):
+                found = self._together(batch, pool)
+                if len(found) < len(batch):
+                    pool.shutdown()
+                    found |= self._one_by_one([path for path in batch if path not in found])
+                    pool = self._pool(jobs)
+                for path in batch:
+                    done += 1
+                    watch(done, len(paths))
+                    yield path, found[path]
+        finally:
+            pool.shutdown(cancel_futures=True)
 
-    def _batch(self, batch: Sequence[Path], jobs: int) -> Iterable[tuple[Path, Seen | str]]:
+    def _together(self, batch: Sequence[Path], pool: ProcessPoolExecutor) -> dict[Path, Seen | str]:
+        """What files show: up to the one that takes the pool with it, if there is one."""
+        futures: dict[Path, Future[Seen | str]] = {}
         found: dict[Path, Seen | str] = {}
-        with self._pool(jobs) as pool:
-            futures: list[tuple[Path, Future[Seen | str]]] = [(path, pool.submit(self.look, path)) for path in batch]
-            for path, future in futures:
-                try:
-                    found[path] = future.result()
-                except BrokenProcessPool:
-                    break
-        return ((path, found[path] if path in found else self._alone(path)) for path in batch)
+        with suppress(BrokenProcessPool):
+            for path in batch:
+                futures[path] = pool.submit(self.look, path)
+            for path, future in futures.items():
+                found[path] = future.result()
+        return found
 
-    def _alone(self, path: Path) -> Seen | str:
-        with self._pool(1) as pool:
+    def _one_by_one(self, paths: Sequence[Path]) -> dict[Path, Seen | str]:
+        """What files show of which one or more crash their decoder, and nobody knows which."""
+        found: dict[Path, Seen | str] = {}
+        pool = self._pool(1)
+        for path in paths:
             try:
-                return pool.submit(self.look, path).result()
+                found[path] = pool.submit(self.look, path).result()
             except BrokenProcessPool:
-                return "it crashes its decoder"
+                found[path] = "it crashes its decoder"
+                pool.shutdown()
+                pool = self._pool(1)
+        pool.shutdown()
+        return found
 
     def _pool(self, jobs: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(jobs, _context(), cv2.setNumThreads, (1,))

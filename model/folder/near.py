@@ -32,7 +32,7 @@ def near_duplicates(features: NDArray[np.float32], threshold: float = THRESHOLD)
     """Groups of clips that must not be split, each of two or more, in order; clips like no other are in none.
 
     What is like a third is in its group, so a group may hold two that are not alike. Memory beside the features stays
-    below 64 MB, whatever the number of clips; time grows with its square: 20,000 clips take some 20 s on one core.
+    below 64 MB, whatever the number of clips; time grows with its square: 20,000 clips of 1,280 features take a minute.
 
     Args:
         features: float32 [clips, D], the mean of each clip's appearance features (view 0).
