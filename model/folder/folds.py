@@ -57,8 +57,8 @@ def split(clips: Sequence[Clip], sources: Sources, duplicates: Sequence[Sequence
     """
     groups = _groups(sources, duplicates)
     if _swallows(groups, sources):
-        done = split(clips, sources, (), folds)
-        return replace(done, warnings=(*done.warnings, _ALL_ALIKE))
+        apart = split(clips, sources, (), folds)
+        return replace(apart, warnings=(*apart.warnings, _ALL_ALIKE))
     if len({clip.fold for clip in clips} - {NO_FOLD}) > 1:
         return _as_stated(clips, sources, groups)
     kept_out = _kept_out(clips)
@@ -87,8 +87,8 @@ def split(clips: Sequence[Clip], sources: Sources, duplicates: Sequence[Sequence
 
 # One camera in one room makes all clips look alike, and then what is alike tells nothing of what was cut from what.
 _ALL_ALIKE = (
-    "More than half of the clips look nearly the same, as from one camera in one place, so only sources are kept apart. "
-    "The accuracy tells how well the actions are told apart there, and nothing about other places."
+    "More than half of the clips look nearly the same, as from one camera in one place, so sources alone are kept "
+    "apart. The accuracy tells how well the actions are told apart there, and nothing about other places."
 )
 
 

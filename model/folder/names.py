@@ -146,7 +146,7 @@ _NUMBERED = re.compile(rf"(.+?)(?:[\s_.-]+{_PART}[\s_.-]*\d+|[\s_.-]*\(\d+\)|[\s
 _SPANNED = re.compile(r"(.+?)[\s_.-]+\d+(?:\.\d+)?[\s_-]+\d+(?:\.\d+)?")
 # What cameras and programs call every clip: numbers behind it tell clips apart, not parts of one.
 _CAMERA = re.compile(
-    r"(?:clips?|dsc[fn]?|export|frames?|gh|gopr?|gx|img|mov(?:ie)?|mvi|output|pxl|rec(?:ording)?|sample|scene|untitled|"
+    r"(?:clips?|dsc[fn]?|export|frames?|gh|gopr?|gx|img|mov(?:ie)?|mvi|output|pxl|rec|recording|sample|scene|untitled|"
     r"vid(?:eos?)?|whatsapp video|\d*)[\s_.-]*",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ from model.folder.words import count
 
 Sure = Literal["stated", "likely", "guessed", "none"]
 
-# A pattern has to explain this part of the names, and more of the classes than not have to fall into several groups.
+# A pattern has to explain this part of the names, and half of the classes have to fall into several groups.
 _EXPLAINED = 0.9
 # Where a pattern is only guessed, no group may hold more than this of all clips, or it is no source but a habit.
 _LARGEST = 0.5
@@ -106,11 +106,11 @@ def _sensible(pattern: Pattern, files: Sequence[Named], told: Told) -> bool:
 
 
 def _within_classes(files: Sequence[Named], told: Told) -> bool:
-    """Whether most classes fall into several groups: a group that is a class is only another name of it."""
+    """Whether half of the classes fall into several groups: a group that is a class is only another name of it."""
     groups: defaultdict[str, set[str]] = defaultdict(set)
     for file, source in zip(files, told, strict=True):
         groups[file.label].add(source or file.name)
-    return sum(len(one) > 1 for one in groups.values()) > len(groups) / 2
+    return sum(len(one) > 1 for one in groups.values()) >= len(groups) / 2
 
 
 _SURE: dict[str, str] = {"likely": "Likely right", "guessed": "A guess: look at the example"}
