@@ -21,7 +21,7 @@ def confusion(matrix: NDArray[np.int64], labels: Sequence[str], title: str = "")
     """A confusion matrix, int64 [C, C], in per cent of each action's clips; rows are actions and columns answers."""
     shares = 100 * matrix / np.maximum(1, matrix.sum(1, keepdims=True))
     named = len(labels) <= _MOST_NAMED
-    side = max(4.4, 2.2 + 0.34 * len(labels)) if named else 10.0
+    side = max(6.6 if title else 4.4, 2.2 + 0.34 * len(labels)) if named else 10.0
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(OPENING(shares / 100), interpolation="none")

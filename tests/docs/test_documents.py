@@ -41,6 +41,7 @@ ELSEWHERE = {
     ".venv/bin/kinema train": "tests/unit/test_model_run.py",
     ".venv/bin/kinema quantize": "tests/unit/test_model_run.py",
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",
+    ".venv/bin/kinema evaluate": "tests/unit/test_model_judging.py",
     ".venv/bin/kinema compare": "tests/unit/test_model_run.py",
     ".venv/bin/kinema study": "tests/unit/test_model_study.py",
     ".venv/bin/kinema explore": "tests/unit/test_model_explore.py",

@@ -86,3 +86,22 @@ def test_the_peers_are_listed() -> None:
     )
     assert done.returncode == 1
     assert "no peer nobody" in done.stderr
+
+
+def test_the_cost_of_a_moment_is_measured(tmp_path: Path) -> None:
+    figures = tmp_path / "moment.json"
+    options = ["--repeats", "1", "--clip", str(CLIPS / "real-golf.mp4"), "--json", str(figures)]
+    done = subprocess.run(
+        ["scripts/bench", "moment", *options], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| **together, fp32** |" in done.stdout
+    costs = json.loads(figures.read_text())["costs"]
+    assert {(one["kind"], one["precision"], one["batch"]) for one in costs} == {
+        (kind, precision, batch)
+        for kind in ("appearance", "motion")
+        for precision in ("fp32", "int8")
+        for batch in (1, 4)
+    }
+    for one in costs:
+        assert one["moment_ms"] == one["picture_ms"] + one["encode_ms"] / one["cadence"] > 0

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -95,8 +96,9 @@ def test_run_and_bundle_answer_alike(tiny: Tiny) -> None:
         where: kinema("evaluate", where, tiny.data, "-o", tiny.run / f"of-{where.name}", "--cache", tiny.run / "cache")
         for where in (tiny.run, tiny.bundle)
     }
-    assert found[tiny.run].stdout == found[tiny.bundle].stdout
-    assert "on 8 clips" in found[tiny.run].stdout
+    first = [one.stdout.splitlines()[0] for one in found.values()]
+    assert first[0] == first[1]
+    assert re.fullmatch(r"accuracy \d+\.\d % \(95 % interval \d+\.\d to \d+\.\d\) on 8 clips", first[0])
     matrices = [(tiny.run / f"of-{where.name}" / "confusion.csv").read_text() for where in found]
     assert matrices[0] == matrices[1]
 
@@ -115,7 +117,7 @@ def test_a_head_that_reads_a_map_is_trained_and_answers_alike_as_a_bundle(tiny: 
     assert [kind.map for kind in card.evidence] == [Grid(rows=2, columns=2, channels=320), None]
     assert [(one.name, one.axes) for one in card.recurrent.outputs] == [("attention_map", ("steps", 2, 2))]
     said = [kinema("evaluate", where, tiny.data, "--cache", tiny.run / "cache").stdout for where in (spatial, bundle)]
-    assert said[0] == said[1]
+    assert said[0].splitlines()[0] == said[1].splitlines()[0]
 
 
 def test_runs_share_the_files_of_their_encoders(tiny: Tiny, spatial: Path) -> None:
@@ -265,14 +267,6 @@ def test_a_model_is_not_measured_on_actions_that_it_does_not_know(tiny: Tiny) ->
     other.write_text("path,label\n0.avi,upwards\n")
     with pytest.raises(KinemaError, match="knows no action upwards"):
         kinema("evaluate", tiny.bundle, other)
-
-
-def test_a_clip_that_is_no_video_is_named(tiny: Tiny) -> None:
-    other = tiny.data.with_name("text.csv")
-    other.write_text("path,label\ntext.csv,left\n")
-    for where in (tiny.run, tiny.bundle):
-        with pytest.raises(KinemaError, match=r"text\.csv cannot be used: this is text"):
-            kinema("evaluate", where, other)
 
 
 def test_what_is_no_model_is_named(tiny: Tiny, tmp_path: Path) -> None:
