@@ -147,7 +147,7 @@ class Course:
     def _share_encoders(self, plan: Plan) -> None:
         for kind in plan.recipe.evidence:
             mapped = kind.name == plan.mapped
-            share_encoder(self.cache / "encoders", kind.size, self.run.encoder(kind.name), with_map=mapped)
+            share_encoder(self.cache / "encoders", plan.recipe.network(kind.name), kind.size, self.run.encoder(kind.name), with_map=mapped)
 
     def _looks(self, plan: Plan, seen: Survey) -> Looks:
         self._share_encoders(plan)

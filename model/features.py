@@ -134,7 +134,8 @@ class Extractor:
         facts = {
             "format": _FORMAT,
             "pictures": [hashlib.sha256(Path(code.__file__).read_bytes()).hexdigest() for code in _PICTURES_CODE],
-            "recipe": self.recipe.model_dump(mode="json"),
+            # Which network it was is in the bytes of the encoder.
+            "recipe": self.recipe.model_dump(mode="json", exclude={"networks"}),
             "encoders": {kind: hashlib.sha256(path.read_bytes()).hexdigest() for kind, path in self.encoders.items()},
             "augmentation": asdict(self.augmentation),
         }

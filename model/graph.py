@@ -17,6 +17,7 @@ from torch import Tensor
 
 from model.net.classifier import Classifier, ClassifierConfig
 from model.net.encoder import Encoder
+from model.net.pose import PoseEncoder
 from model.net.recurrence import DOMAIN, Recurrence
 from model.scan import fill_scan
 from service.errors import BundleError
@@ -26,7 +27,7 @@ _CONFIG = "kinema.head"
 _PREFIX = "head."
 
 
-def write_encoder(encoder: Encoder, size: int, path: Path) -> None:
+def write_encoder(encoder: Encoder | PoseEncoder, size: int, path: Path) -> None:
     """Writes an encoder: `pictures` uint8 [N, size, size, 3] → `features` float32 [N, D].
 
     One with a map has it as a second output: `map` float32 [N, rows, columns, channels].

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from service.errors import KinemaError
 from service.inference.card import Sampling
 from service.video.sample import SamplingPlan
 from service.video.spec import Flow, Part, PictureSpec
+
+
+Network = Literal["efficientnet-lite0", "movenet"]
+"""The pretrained encoders: one of things and scenes (ImageNet), one of people and their joints (COCO)."""
 
 
 class RecipeError(KinemaError):
@@ -22,6 +27,20 @@ class Recipe(Part):
 
     evidence: tuple[PictureSpec, ...] = Field(min_length=1)
     sampling: Sampling
+    networks: Mapping[str, Network] = Field(
+        default_factory=dict, description="the encoder of a kind of evidence, where it is not efficientnet-lite0"
+    )
+
+    @model_validator(mode="after")
+    def _names_only_its_kinds(self) -> Self:
+        others = sorted(set(self.networks) - {kind.name for kind in self.evidence})
+        if others:
+            raise ValueError(f"'networks' names {', '.join(others)}, of which there is no evidence")
+        return self
+
+    def network(self, kind: str) -> Network:
+        """The encoder of a kind of evidence."""
+        return self.networks.get(kind, "efficientnet-lite0")
 
     @property
     def plan(self) -> SamplingPlan:
@@ -54,7 +73,9 @@ EVERYDAY = Recipe(
             cadence=1,
             flow=Flow(size=224, preset="fast", scale=10, magnitude_scale=16),
         ),
+        PictureSpec(name="pose", picture="rgb", size=192, cadence=3),
     ),
     sampling=Sampling(num_clips=3, clip_len=16, fps=10),
+    networks={"pose": "movenet"},
 )
-"""The recipe of the shipped model: sparse, large frames and dense, small pictures of motion."""
+"""The recipe of the shipped model: sparse, large frames, dense, small pictures of motion, and people's poses."""

@@ -126,18 +126,22 @@ class Windows:
         return cls(inputs, torch.tensor(lengths), np.array(clips), np.array(numbers), torch.tensor(labels))
 
     def pooled(self, directory: Path) -> Windows:
-        """The same windows with one step each, which sees the mean of the steps; maps are left out.
+        """The same windows with two steps each, of the same mean and deviation as all steps; maps are left out.
 
-        A head that has no reader answers to it what it answers to all steps, many times faster.
+        A head that has no reader answers to them what it answers to all steps, many times faster.
         """
         names = [name for name in self.inputs if not name.endswith(MAP)]
         shelves = {name: Shelf(directory) for name in names}
         for rows in torch.split(torch.arange(len(self.lengths)), _FEW):
             for name, shelf in shelves.items():
-                shelf.put(_mean(self.inputs[name].of(rows), self.lengths[rows]).numpy().astype(np.float16))
-        places = np.arange(len(self.lengths)).reshape(-1, 1)
+                values, lengths = self.inputs[name].of(rows), self.lengths[rows]
+                mean = _mean(values, lengths)
+                deviation = _mean((values - mean.unsqueeze(1)).square(), lengths).sqrt()
+                pair = torch.stack([mean - deviation, mean + deviation], 1).flatten(0, 1)
+                shelf.put(pair.numpy().astype(np.float16))
+        places = np.arange(2 * len(self.lengths)).reshape(-1, 2)
         inputs = {name: Held(shelf, places) for name, shelf in shelves.items()}
-        return replace(self, inputs=inputs, lengths=torch.ones_like(self.lengths))
+        return replace(self, inputs=inputs, lengths=torch.full_like(self.lengths, 2))
 
     def only(self, names: Iterable[str]) -> Windows:
         """The same windows with these inputs alone."""
@@ -174,17 +178,41 @@ class _Gathering:
 def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
     """Lets a head shift and scale its inputs by the mean and deviation of what the windows see on average.
 
-    Features are averaged over a window's steps; of a map, every position counts by itself.
+    Features are averaged over a window's steps; of a map, every position counts by itself. Where the head is told how
+    much features vary, it shifts and scales that likewise.
     """
     for name, held in windows.inputs.items():
-        count, total, squares = 0, torch.zeros(held.shape[-1:]).double(), torch.zeros(held.shape[-1:]).double()
+        means = (_mean(held.of(few), windows.lengths[few]) for few in torch.split(rows, _FEW))
+        head.standardise(name, *_moments(means, held.shape[-1]))
+    if head.spread is not None:
+        spread: dict[str, list[Tensor]] = {name: [] for name in head.config.features}
         for few in torch.split(rows, _FEW):
-            means = _mean(held.of(few), windows.lengths[few]).double()
-            count, total, squares = count + len(means), total + means.sum(0), squares + means.square().sum(0)
-        mean = total / count
-        variance = (squares - count * mean.square()).clamp(min=0) / max(1, count - 1)
-        # A feature that never fires has no deviation.
-        head.standardise(name, mean.float(), variance.sqrt().float() + 1e-3)
+            for name, varied in _varied(head, windows, few).items():
+                spread[name].append(varied)
+        for name, parts in spread.items():
+            head.spread.standardise(name, *_moments(parts, parts[0].shape[-1]))
+
+
+def _moments(parts: Iterable[Tensor], length: int) -> tuple[Tensor, Tensor]:
+    """The mean and deviation of rows [N, D] that come a few at a time."""
+    count, total, squares = 0, torch.zeros(length).double(), torch.zeros(length).double()
+    for part in parts:
+        rows = part.double()
+        count, total, squares = count + len(rows), total + rows.sum(0), squares + rows.square().sum(0)
+    mean = total / count
+    variance = (squares - count * mean.square()).clamp(min=0) / max(1, count - 1)
+    # A feature that never fires has no deviation.
+    return mean.float(), variance.sqrt().float() + 1e-3
+
+
+@torch.no_grad()
+def _varied(head: Classifier, windows: Windows, rows: Tensor) -> dict[str, Tensor]:
+    """How much the features of some windows vary over all their steps: float32 [B, D] by name."""
+    assert head.spread is not None
+    inputs, lengths = windows.batch(rows)
+    start = head.start(len(rows))
+    varied, _ = head.spread.measure(head.standardised(inputs), lengths, start["steps"], start)
+    return {name: last(values, lengths) for name, values in varied.items()}
 
 
 def _mean(values: Tensor, lengths: Tensor) -> Tensor:

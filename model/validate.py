@@ -21,7 +21,7 @@ def configure(variant: Variant, windows: Windows) -> ClassifierConfig:
     widths = {kind: windows.inputs[kind].shape[0] for kind in variant.kinds}
     mapped = [kind for kind in variant.kinds if kind + MAP in windows.inputs] if variant.head in MAP_HEADS else []
     maps = {kind: Grid(*windows.inputs[kind + MAP].shape) for kind in mapped}
-    return ClassifierConfig(widths, int(windows.labels.max()) + 1, variant.head, maps=maps)
+    return ClassifierConfig(widths, int(windows.labels.max()) + 1, variant.head, maps=maps, spread=True)
 
 
 def trial(

@@ -25,6 +25,7 @@ from model.net.peephole import Peephole
 from model.net.reader import Grid, Output, Reader, Shape, SteadyDropout
 from model.net.recurrent import Recurrent
 from model.net.spatial import Spatial, SpatialConfig
+from model.net.spread import Spread
 from service.inference.card import MAP
 
 HeadName = Literal[
@@ -46,6 +47,7 @@ class ClassifierConfig:
         lstm: the size of the LSTM.
         maps: the map of the kind that the head reads with its positions, where it does.
         attention, spatial, convlstm: sizes that only the heads of these names have.
+        spread: whether experts are told how much the features vary, beside their mean.
     """
 
     features: Mapping[str, int]
@@ -56,6 +58,7 @@ class ClassifierConfig:
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     spatial: SpatialConfig = field(default_factory=SpatialConfig)
     convlstm: ConvLstmConfig = field(default_factory=ConvLstmConfig)
+    spread: bool = False
 
     @property
     def shape(self) -> Shape:
@@ -98,8 +101,8 @@ class Answer:
 class Classifier(nn.Module):
     """Features to logits, with everything that has to be remembered as state.
 
-    State: `votes`, the votes so far of each expert that votes, each C wide; `steps`, how many there were; and the
-    reader's own.
+    State: `votes`, the votes so far of each expert that votes, each C wide; `steps`, how many there were; the reader's
+    own; and, where experts are told how much features vary, sums of these.
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
@@ -117,6 +120,7 @@ class Classifier(nn.Module):
             self.experts[name] = expert = nn.Linear(length, config.labels)
             nn.init.zeros_(expert.weight)
             nn.init.zeros_(expert.bias)
+        self.spread = Spread(config.features, config.labels) if config.spread else None
         self.reader = _READERS[config.head](config) if config.head in _READERS else None
         if self.reader is not None:
             self.dropout = SteadyDropout(config.lstm.dropout)
@@ -127,7 +131,8 @@ class Classifier(nn.Module):
         """The length of each part of the state, by name."""
         voters = len(self.config.features) + (self.reader is not None and not self.reader.sums_up)
         own = {} if self.reader is None else self.reader.state_sizes
-        return {"votes": self.config.labels * voters, "steps": 1, **own}
+        sums = {} if self.spread is None else self.spread.state_sizes
+        return {"votes": self.config.labels * voters, "steps": 1, **own, **sums}
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -149,6 +154,10 @@ class Classifier(nn.Module):
             self.means[name].copy_(mean)
             self.deviations[name].copy_(deviation)
 
+    def standardised(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The inputs, shifted and scaled."""
+        return {name: (inputs[name] - self.means[name]) / self.deviations[name] for name in self.config.shape.inputs}
+
     def forward(self, inputs: Mapping[str, Tensor], lengths: Tensor, state: Mapping[str, Tensor]) -> Answer:
         """Reads a batch of sequences.
 
@@ -158,7 +167,7 @@ class Classifier(nn.Module):
             lengths: int64 [B], from 1 to T.
             state: what an earlier call returned, or `start`.
         """
-        given = {name: (inputs[name] - self.means[name]) / self.deviations[name] for name in self.config.shape.inputs}
+        given = self.standardised(inputs)
         votes = [self.experts[name](given[name]) for name in self.config.features]
         conclusions: list[Tensor] = []
         after: dict[str, Tensor] = {}
@@ -172,5 +181,12 @@ class Classifier(nn.Module):
         last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, sums.shape[2])
         after["votes"] = sums.gather(1, last)[:, 0]
         after["steps"] = state["steps"] + lengths.view(-1, 1).to(sums.dtype)
-        experts = torch.stack([*(sums / counts).chunk(len(votes), 2), *conclusions])
+        opinions = list((sums / counts).chunk(len(votes), 2))
+        if self.spread is not None:
+            varied, kept = self.spread.measure(given, lengths, state["steps"], state)
+            # The expert of a kind is one: it is told of its features' mean and of their deviation.
+            for place, more in enumerate(self.spread(varied)):
+                opinions[place] = opinions[place] + more
+            after |= kept
+        experts = torch.stack([*opinions, *conclusions])
         return Answer(experts, {name: after[name] for name in self.state_sizes}, outputs)

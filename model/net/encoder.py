@@ -61,7 +61,8 @@ class SameConv2d(nn.Conv2d):
             missing = max((-(-int(side) // stride) - 1) * stride + kernel - int(side), 0)
             pads += [missing // 2, missing - missing // 2]
         if torch.onnx.is_in_onnx_export():
-            return cast("Tensor", _OnnxConv.apply(input, self.weight, pads, self.stride, self.groups))  # type: ignore[no-untyped-call]
+            given = (input, self.weight, self.bias, pads, self.stride, self.groups)
+            return cast("Tensor", _OnnxConv.apply(*given))  # type: ignore[no-untyped-call]
         return super().forward(F.pad(input, pads) if any(pads) else input)
 
 
@@ -73,16 +74,27 @@ class _OnnxConv(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(_: Any, input: Tensor, weight: Tensor, pads: list[int], stride: tuple[int, int], groups: int) -> Tensor:
+    def forward(
+        _: Any,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        pads: list[int],
+        stride: tuple[int, int],
+        groups: int,
+    ) -> Tensor:
         """The convolution itself."""
-        return F.conv2d(F.pad(input, pads), weight, stride=stride, groups=groups)
+        return F.conv2d(F.pad(input, pads), weight, bias, stride=stride, groups=groups)
 
     @staticmethod
-    def symbolic(g: Any, input: Any, weight: Any, pads: list[int], stride: tuple[int, int], groups: int) -> Any:
+    def symbolic(
+        g: Any, input: Any, weight: Any, bias: Any, pads: list[int], stride: tuple[int, int], groups: int
+    ) -> Any:
         """Writes the operator: https://onnx.ai/onnx/operators/onnx__Conv.html."""
         left, right, top, bottom = pads
+        given = [weight] if bias is None else [weight, bias]
         sides = [top, left, bottom, right]
-        return g.op("Conv", input, weight, pads_i=sides, strides_i=list(stride), group_i=groups)
+        return g.op("Conv", input, *given, pads_i=sides, strides_i=list(stride), group_i=groups)
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
