@@ -44,6 +44,8 @@ _CHOOSING, _COMPARING = 0.85, 0.88
 _SPARE = 0.05
 # Looking in int8 takes about as long as a view of all clips, and as long again for calibration and trials.
 _TWINS = 2.5
+# The least that looking at a clip takes one process.
+_LOOK_S = 0.1
 
 
 @dataclass
@@ -219,7 +221,8 @@ class Course:
         """Makes int8 twins where they are wanted and there is time."""
         if not self.request.int8 or self.run.twins() is not None:
             return
-        once_s = self.took_s.get("looking at clips", 0.0) / plan.views
+        # What was kept from an earlier training took no time, and tells nothing of what looking takes.
+        once_s = max(self.took_s.get("looking at clips", 0.0) / plan.views, _LOOK_S * plan.clips / self.jobs)
         if self.clock.left_s(1 - _SPARE) < _TWINS * once_s:
             console.print("There is no time left for int8 twins; `kinema quantize` makes them.")
             return

@@ -1,4 +1,4 @@
-"""A folder of clips: trained by the command line, interrupted and gone on with, served, and asked over a real socket."""
+"""A folder of clips: trained by the command, interrupted and gone on with, served, and asked over a real socket."""
 
 import os
 import signal
