@@ -100,6 +100,9 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         typer.Option(min=1, help="Views of each clip: crops, mirrors, moments. [default: 3 to 9, more of few clips]"),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Repetitions of the cross-validation.")] = 1,
+    folds: Annotated[
+        int, typer.Option(min=2, help="The most folds, where neither a column nor a split of yours makes them.")
+    ] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="The most epochs.")] = 30,
     recipe: Annotated[
         Path | None, typer.Option(help="JSON of what the model looks at; default: as the shipped model.")
@@ -133,6 +136,7 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         head=head,
         views=views,
         seeds=seeds,
+        folds=folds,
         epochs=epochs,
         minutes=minutes,
         baselines=baselines,
@@ -173,9 +177,10 @@ def evaluate(
 
     skipped = 0
     if folds or data is None:
-        if not is_run(model):
+        run = Run.open(model)
+        if not is_run(run.directory):
             raise typer.BadParameter("only a run has folds; name the clips that a bundle is to be judged on")
-        told = evaluation.evaluate_folds(Run(model), Dataset.read(data, clips) if data else None, output)
+        told = evaluation.evaluate_folds(run, Dataset.read(data, clips) if data else None, output)
     else:
         kept = cache.expanduser()
         dataset, how = evaluation.labelled(data, clips, kept, jobs)

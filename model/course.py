@@ -44,6 +44,8 @@ _CHOOSING, _COMPARING = 0.85, 0.88
 _SPARE = 0.05
 # Looking in int8 takes about as long as a view of all clips, and as long again for calibration and trials.
 _TWINS = 2.5
+# The least that looking at a clip takes one process.
+_LOOK_S = 0.1
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Course:
         torch.set_num_threads(1)
         seen = self._surveyed(found, sources)
         plan = self._plan(seen)
+        self.run.keep_plan(plan)
         looks = self._looks(plan, seen)
         plan = self._chosen(plan, seen, looks)
         if not (self.run.directory / "final.json").is_file():
@@ -114,7 +117,7 @@ class Course:
             wanted = while_time(order, self.clock, fewest)
             looker = extractor(self.run, first, self.cache)
             looked = look(looker, wanted, 1, self.jobs, lambda: bar.advance(task), broken)
-        done = survey(found, sources, self.request.recipe, looked, broken)
+        done = survey(found, sources, self.request.recipe, looked, broken, self.request.folds)
         once_s = self.clock.passed_s - began_s
         number = views(self.request.views, len(done.inside.clips), self.clock, once_s)
         done = done.model_copy(update={"views": number})
@@ -124,12 +127,14 @@ class Course:
 
     def _plan(self, seen: Survey | None) -> Plan:
         """What is to be done; before the survey, as much of it as looking at clips needs."""
+        if self.run.choice() is not None:
+            return self.run.plan()
         dataset = Dataset(()) if seen is None else seen.inside
         kinds = tuple(kind.name for kind in self.request.recipe.evidence)
         heads = contenders(self.request.head, kinds)
         compared = variants(heads[0].head, kinds, baselines=self.request.baselines)
         beside = [one for one in compared if self.request.head is None or one not in heads]
-        plan = Plan(
+        return Plan(
             dataset=dataset.digest,
             labels=dataset.labels,
             clips=len(dataset.clips),
@@ -141,8 +146,6 @@ class Course:
             seeds=self.request.seeds,
             variants=tuple(dict.fromkeys((*heads, *beside))),
         )
-        choice = self.run.choice()
-        return plan if choice is None else plan.keeping(choice.chosen, self.run.trials_of(plan))
 
     def _share_encoders(self, plan: Plan) -> None:
         for kind in plan.recipe.evidence:
@@ -159,12 +162,9 @@ class Course:
 
     def _chosen(self, plan: Plan, seen: Survey, looks: Looks) -> Plan:
         """The plan with the head that is kept first, and without those that there was no time for."""
-        if self.run.choice() is not None:
-            return plan
         folds = np.array([clip.fold for clip in seen.inside.clips])
         todo = list(itertools.product(plan.variants, range(plan.seeds), seen.inside.folds))
         heads = contenders(self.request.head, plan.variants[0].kinds)
-        self.run.keep_plan(plan)
         with self._stage("choosing a head"), progress() as bar:
             task = bar.add_task("cross-validating", total=len(todo))
             for variant, seed, fold in todo:
@@ -174,6 +174,8 @@ class Course:
                 if tried is None and (variant == plan.variants[0] or self.clock.left_s(share) > 0):
                     self.run.keep(trial(variant, plan.training, looks.read_by(variant), folds, seed, fold))
                 bar.advance(task)
+        if self.run.choice() is not None:
+            return plan
         done = self.run.trials_of(plan)
         tried_heads = {one: done[one] for one in heads if one in done}
         labels = np.array([plan.labels.index(clip.label) for clip in seen.inside.clips])
@@ -219,7 +221,8 @@ class Course:
         """Makes int8 twins where they are wanted and there is time."""
         if not self.request.int8 or self.run.twins() is not None:
             return
-        once_s = self.took_s.get("looking at clips", 0.0) / plan.views
+        # What was kept from an earlier training took no time, and tells nothing of what looking takes.
+        once_s = max(self.took_s.get("looking at clips", 0.0) / plan.views, _LOOK_S * plan.clips / self.jobs)
         if self.clock.left_s(1 - _SPARE) < _TWINS * once_s:
             console.print("There is no time left for int8 twins; `kinema quantize` makes them.")
             return

@@ -14,9 +14,8 @@ import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
@@ -162,26 +161,57 @@ class Extractor:
         Raises:
             DataError: a clip cannot be read or decoded, and nobody hears of it; the detail names it.
         """
-        waiting = iter(clips)
+        identity = self.identity()
+        running: dict[Future[list[Path]], Clip] = {}
+        # Processes take a second to start: where all is kept already there are none.
+        with ExitStack() as stack:
+            pool: ProcessPoolExecutor | None = None
+            for clip in clips:
+                kept = self._kept(clip, views, identity)
+                if kept is not None:
+                    yield clip, kept
+                    continue
+                with _deaf_to_interrupts():
+                    if pool is None:
+                        pool = self._pool(jobs, identity, stack)
+                    running[pool.submit(_extract, clip, views)] = clip
+                if len(running) >= _AT_ONCE * jobs:
+                    yield from _done(running, skip)
+            while running:
+                yield from _done(running, skip)
+
+    def _pool(self, jobs: int, identity: str, stack: ExitStack) -> ProcessPoolExecutor:
         # Processes are spawned because a forked copy of onnxruntime's threads may hang.
-        with ProcessPoolExecutor(jobs, get_context("spawn"), _start, (self, self.identity())) as pool:
-            running: dict[Future[list[Path]], Clip] = {}
-            try:
-                while True:
-                    with _deaf_to_interrupts():
-                        for clip in islice(waiting, _AT_ONCE * jobs - len(running)):
-                            running[pool.submit(_extract, clip, views)] = clip
-                    if not running:
-                        return
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for one in done:
-                        clip, error = running.pop(one), one.exception()
-                        if skip is not None and isinstance(error, DataError):
-                            skip(clip, error)
-                        else:
-                            yield clip, one.result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+        pool = stack.enter_context(ProcessPoolExecutor(jobs, get_context("spawn"), _start, (self, identity)))
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        return pool
+
+    def _kept(self, clip: Clip, views: int, identity: str) -> list[Path] | None:
+        """Where a clip's features are, if all of them are kept."""
+        try:
+            content = _content(clip)
+        except OSError:
+            return None  # whoever looks at it tells
+        files = [self.file(identity, content, view) for view in range(views)]
+        return files if all(file.is_file() for file in files) else None
+
+    def file(self, identity: str, content: str, view: int) -> Path:
+        """Where a view of a clip is kept."""
+        key = hashlib.sha256(f"{identity}/{content}/{view}".encode()).hexdigest()
+        return self.cache / key[:2] / f"{key}.npz"
+
+
+def _done(
+    running: dict[Future[list[Path]], Clip], skip: Callable[[Clip, DataError], None] | None
+) -> Iterator[tuple[Clip, list[Path]]]:
+    """Takes away those that are done, of which there is at least one."""
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for one in done:
+        clip, error = running.pop(one), one.exception()
+        if skip is not None and isinstance(error, DataError):
+            skip(clip, error)
+        else:
+            yield clip, one.result()
 
 
 @contextmanager
@@ -212,8 +242,7 @@ class _Worker:
         }
 
     def file(self, content: str, view: int) -> Path:
-        key = hashlib.sha256(f"{self.identity}/{content}/{view}".encode()).hexdigest()
-        return self.extractor.cache / key[:2] / f"{key}.npz"
+        return self.extractor.file(self.identity, content, view)
 
     def see(self, data: EncodedClip, wanted: DecodeTask) -> ClipFeatures:
         pictures: defaultdict[str, list[MadePicture]] = defaultdict(list)

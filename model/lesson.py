@@ -22,7 +22,6 @@ from model.report_facts import judged
 from model.run import Request, Run, RunError, Survey
 from model.survey import digest
 from model.work import console, progress
-from model.work import show as show_run
 from service.inference.place import REPORT
 
 
@@ -72,7 +71,6 @@ def teach(asked: Asked) -> None:
     title = replace(asked.title, description=asked.title.description or _description(found))
     course = Course(asked.model, run, request, title, asked.golden, asked.cache, asked.jobs, clock)
     course.take(found, sources)
-    show_run(run)
     _sum_up(asked.model, run, clock)
 
 

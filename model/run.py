@@ -211,6 +211,7 @@ class Request(BaseModel):
         clips: a sha256 over what was found: every clip's name, content, label and all else that is stated of it.
         head: the head asked for; None where one is to be chosen.
         views, seeds: None where they follow from the number of clips.
+        folds: the most folds.
         minutes: the most that all may take; None for as long as it takes.
         baselines: whether each kind of evidence is cross-validated alone, too.
         int8: whether int8 twins are made.
@@ -223,6 +224,7 @@ class Request(BaseModel):
     head: HeadName | None
     views: int | None
     seeds: int
+    folds: int
     epochs: int
     minutes: float | None
     baselines: bool

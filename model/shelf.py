@@ -83,7 +83,7 @@ class Shelf:
     def _read(self, first: int, into: Rows) -> None:
         assert self._file is not None
         row = int(np.prod(self.shape, dtype=np.int64)) * into.itemsize
-        rest, at = memoryview(into.reshape(-1).view(np.uint8)), first * row
+        rest, at = into.reshape(-1).view(np.uint8).data, first * row
         while rest:
             count = os.preadv(self._file.fileno(), [rest], at)
             if not count:

@@ -83,6 +83,7 @@ def survey(
     recipe: Recipe,
     looked: Mapping[Clip, Sequence[Path]],
     broken: Mapping[Clip, DataError],
+    most_folds: int,
 ) -> Survey:
     """What came of looking at every clip once.
 
@@ -92,6 +93,7 @@ def survey(
         recipe: what the model looks at.
         looked: where the features of those that were looked at are kept, view 0 first.
         broken: those that could not be.
+        most_folds: the most folds.
 
     Raises:
         DataError: what is left cannot be learned from: one class, one source, no clip of a class.
@@ -100,7 +102,7 @@ def survey(
     clips = tuple(found.clips[place] for place in places)
     of = Sources(sources.by, sources.sure, sources.sentence, tuple(sources.of[place] for place in places))
     groups = near_duplicates(np.stack([_mean(recipe, looked[clip][0]) for clip in clips])) if clips else ()
-    folds = split(clips, of, groups)
+    folds = split(clips, of, groups, most_folds)
     inside = {clip.label for clip in folds.clips if clip.fold >= 0}
     lost = sorted({clip.label for clip in found.clips} - inside)
     if lost:

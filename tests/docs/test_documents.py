@@ -38,6 +38,8 @@ ELSEWHERE = {
     ".venv/bin/kinema bench": "tests/system/test_loadtest.py",
     ".venv/bin/kinema serve --model": "tests/system/test_import.py",
     ".venv/bin/kinema look": "tests/unit/test_folder_show.py",
+    ".venv/bin/kinema train my_clips/": "tests/system/test_train.py",
+    ".venv/bin/kinema evaluate my_model/": "tests/system/test_train.py",
     ".venv/bin/kinema train": "tests/unit/test_model_run.py",
     ".venv/bin/kinema quantize": "tests/unit/test_model_run.py",
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",

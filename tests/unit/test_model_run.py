@@ -41,21 +41,22 @@ class Tiny:
     def __init__(self, directory: Path) -> None:
         self.data = write_dataset(directory)
         self.golden = self.data.parent / "1.avi"
-        self.run, self.bundle = directory / "run", directory / "bundle"
+        self.model, self.bundle = directory / "model", directory / "bundle"
+        self.run = self.model / "training"
         recipe = directory / "recipe.json"
         recipe.write_text(TINY.model_dump_json())
         self.options: tuple[str | Path, ...] = (
-            *("train", self.data, "-o", self.run, "--recipe", recipe, "--cache", directory / "cache"),
-            *("--views", "2", "--seeds", "1", "--epochs", "3"),
+            *("train", self.data, "-o", self.model, "--recipe", recipe, "--cache", directory / "cache"),
+            *("--head", "lstm", "--no-int8", "--views", "2", "--epochs", "3", "--jobs", "1"),
         )
         assert "is finished" in kinema(*self.options).stdout
         self.export(self.run, self.bundle)
 
     def train(self, head: str) -> Path:
         """Another run on the same clips, of one head alone."""
-        run = self.run.with_name(f"run-{head}")
-        kinema(*self.options, "-o", run, "--head", head, "--no-baselines")
-        return run
+        model = self.model.with_name(f"model-{head}")
+        kinema(*self.options, "-o", model, "--head", head, "--no-baselines")
+        return model / "training"
 
     def export(self, run: Path, bundle: Path, *options: str) -> None:
         told = kinema("export", run, "-o", bundle, "--golden", self.golden, "--name", "tiny", *options)
@@ -127,21 +128,21 @@ def test_runs_share_the_files_of_their_encoders(tiny: Tiny, spatial: Path) -> No
 
 
 def test_bundles_share_encoders_and_golden_clip(tiny: Tiny, spatial: Path) -> None:
-    heads = tiny.run.with_name("heads")
+    heads = tiny.model.with_name("heads")
     for run in (tiny.run, spatial):
-        tiny.export(run, heads / run.name, "--share", "shared")
+        tiny.export(run, heads / run.parent.name, "--share", "shared")
     assert {path.name for path in (heads / "shared").iterdir()} == {
         *("look.onnx", "look-map.onnx", "drift.onnx", "golden.avi")
     }
     for run in (tiny.run, spatial):
-        assert {path.name for path in (heads / run.name).iterdir()} == {"card.json", "recurrent.onnx"}
-        Bundle.load(heads / run.name, Device.choose("cpu", 1))
+        assert {path.name for path in (heads / run.parent.name).iterdir()} == {"card.json", "recurrent.onnx"}
+        Bundle.load(heads / run.parent.name, Device.choose("cpu", 1))
 
 
 def test_a_bundle_takes_what_another_has_in_spite_of_its_metadata(tiny: Tiny, spatial: Path) -> None:
     import onnx
 
-    heads = tiny.run.with_name("more-heads")
+    heads = tiny.model.with_name("more-heads")
     tiny.export(tiny.run, heads / "whole")
     stamped = onnx.load(heads / "whole" / "drift.onnx")
     onnx.helper.set_model_props(stamped, {"owner": "whole"})
@@ -154,7 +155,7 @@ def test_a_bundle_takes_what_another_has_in_spite_of_its_metadata(tiny: Tiny, sp
 
 
 def test_what_is_shared_is_not_overwritten(tiny: Tiny) -> None:
-    heads = tiny.run.with_name("heads-in-the-way")
+    heads = tiny.model.with_name("heads-in-the-way")
     (heads / "shared").mkdir(parents=True)
     (heads / "shared" / "look.onnx").write_text("something else")
     with pytest.raises(KinemaError, match=r"look\.onnx is another file"):
@@ -163,7 +164,7 @@ def test_what_is_shared_is_not_overwritten(tiny: Tiny) -> None:
 
 
 def test_only_directories_beside_the_bundle_are_shared(tiny: Tiny) -> None:
-    heads = tiny.run.with_name("heads-by-name")
+    heads = tiny.model.with_name("heads-by-name")
     for name in ("../elsewhere", "/tmp", ".", "one/deeper"):
         with pytest.raises(KinemaError, match="is no name of a directory beside"):
             tiny.export(tiny.run, heads / "one", "--share", name)
@@ -176,7 +177,7 @@ def test_only_directories_beside_the_bundle_are_shared(tiny: Tiny) -> None:
 
 
 def test_a_bundle_that_others_share_from_is_not_replaced_by_one_without_their_files(tiny: Tiny, spatial: Path) -> None:
-    heads = tiny.run.with_name("heads-that-rely")
+    heads = tiny.model.with_name("heads-that-rely")
     tiny.export(tiny.run, heads / "whole")
     tiny.export(spatial, heads / "relying", "--share", "whole", "--share", "encoders")
     tiny.export(tiny.run, heads / "whole")  # the same files again
@@ -189,7 +190,7 @@ def test_a_bundle_that_others_share_from_is_not_replaced_by_one_without_their_fi
 
 
 def test_a_link_to_a_bundle_is_followed(tiny: Tiny) -> None:
-    heads = tiny.run.with_name("heads-linked")
+    heads = tiny.model.with_name("heads-linked")
     tiny.export(tiny.run, heads / "one")
     (heads / "latest").symlink_to("one")
     tiny.export(tiny.run, heads / "latest")
@@ -207,15 +208,15 @@ def test_a_run_of_another_version_is_named(tiny: Tiny) -> None:
 
 
 def test_a_head_that_reads_positions_needs_frames(tiny: Tiny) -> None:
-    recipe = tiny.run.with_name("flow-alone.json")
+    recipe = tiny.model.with_name("flow-alone.json")
     recipe.write_text(TINY.model_copy(update={"evidence": TINY.evidence[1:]}).model_dump_json())
-    run = tiny.run.with_name("run-without-frames")
+    run = tiny.model.with_name("model-without-frames")
     with pytest.raises(KinemaError, match="the recipe has no rgb"):
         kinema(*tiny.options, "-o", run, "--recipe", recipe, "--head", "convlstm", "--no-baselines")
 
 
 def test_heads_are_put_side_by_side(tiny: Tiny, spatial: Path) -> None:
-    table = tiny.run.with_name("family.csv")
+    table = tiny.model.with_name("family.csv")
     assert kinema("compare", tiny.run, spatial, "-o", table).exit_code == 0
     with table.open() as file:
         rows = {row["head"]: row for row in csv.DictReader(file)}
@@ -232,7 +233,7 @@ def test_heads_are_put_side_by_side(tiny: Tiny, spatial: Path) -> None:
 
 
 def test_runs_that_were_not_trained_alike_are_not_compared(tiny: Tiny) -> None:
-    other = tiny.run.with_name("other-run")
+    other = tiny.model.with_name("other-model")
     kinema(*tiny.options, "-o", other, "--no-baselines", "--epochs", "2")
     with pytest.raises(KinemaError, match="were not trained alike"):
         kinema("compare", tiny.run, other)

@@ -1,0 +1,144 @@
+"""A folder of clips: trained by the command, interrupted and gone on with, served, and asked over a real socket."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.inference.bundle import Bundle
+from service.inference.card import Card
+from service.inference.session import Device
+from tests.require import need
+from tests.samples import ROOT
+from tests.server import Server, kinema
+from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_clip
+
+# Looking starts processes of its own, which take their time on a machine that does other work.
+PATIENCE_S = 300.0
+CLIPS = 8
+
+
+class Folder:
+    """A folder of two actions, and what trains a model on it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clips, self.directory = directory / "my clips", directory
+        for number in range(CLIPS):
+            label, drift = (("left", 4), ("right", -4))[number % 2]
+            place = self.clips / label
+            place.mkdir(parents=True, exist_ok=True)
+            write_clip(place / f"{'abcdefgh'[number] * 5}.avi", drift, seed=number)
+        (self.clips / "left" / "broken.avi").write_bytes(b"RIFF, but no video" * 20)
+        self.recipe = directory / "recipe.json"
+        self.recipe.write_text(TINY.model_dump_json())
+
+    def start(self, model: str, *options: str, cache: str = "cache") -> subprocess.Popen[str]:
+        """Starts `kinema train`."""
+        command = ("train", str(self.clips), "-o", str(self.directory / model), "--recipe", str(self.recipe))
+        tiny = ("--cache", str(self.directory / cache), "--views", "2", "--epochs", "2", "--name", "tiny")
+        return subprocess.Popen(
+            [sys.executable, "-m", "service.cli", *command, *tiny, *options],
+            cwd=ROOT,
+            env={**os.environ, "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def train(self, model: str, *options: str) -> tuple[str, str]:
+        """What `kinema train` says when it has ended well, to programs and to people."""
+        with self.start(model, *options) as process:
+            told, said = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, said
+        return told, said
+
+
+def files(model: Path) -> dict[str, bytes]:
+    """The bundle in a model's directory."""
+    card = Card.read(model)
+    return {name: (model / name).read_bytes() for name in ("card.json", *card.files)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    need("train", TORCH, WITHOUT_TORCH)
+    return Folder(tmp_path_factory.mktemp("train"))
+
+
+@pytest.fixture(scope="module")
+def said(folder: Folder) -> str:
+    """What people are told while the model `mine` is made."""
+    told, said = folder.train("mine")
+    assert told == f"{folder.directory / 'mine'} is finished. Serve it: kinema serve --model {folder.directory}/mine\n"
+    return said
+
+
+def test_a_folder_becomes_a_model_that_is_served(folder: Folder, said: str) -> None:
+    model = folder.directory / "mine"
+    assert "1 file left out" in said
+    assert "95 % interval" in said
+    assert "the mean-pooled head" in said
+    assert (model / "report.html").read_text().startswith("<!doctype html>")
+    card = Bundle.load(model, Device.choose("cpu", 1), "int8").card
+    assert card.description == "2 actions: left, right."
+    assert {metric.clips for metric in card.metrics} == {CLIPS}
+    with Server("--model", str(model)) as server:
+        server.wait_ready()
+        clip = next((folder.clips / "right").iterdir()).read_bytes()
+        answered = httpx.post(f"{server.url}/predict", files={"file": clip}, timeout=60)
+        assert answered.status_code == 200, answered.text
+        assert {one["label"] for one in answered.json()["predictions"]} == {"left", "right"}
+
+
+def test_a_model_is_judged_by_its_folds_and_on_clips(folder: Folder, said: str) -> None:
+    model, cache = folder.directory / "mine", folder.directory / "cache"
+    by_folds = kinema("evaluate", model)
+    assert f"on {CLIPS} clips" in by_folds.stdout, by_folds.stderr
+    on_clips = kinema("evaluate", model, folder.clips, "--cache", cache)
+    assert f"on {CLIPS} clips" in on_clips.stdout, on_clips.stderr
+
+
+def test_an_interrupted_training_goes_on_to_the_same_bundle_byte_for_byte(folder: Folder, said: str) -> None:
+    with folder.start("again") as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while not list((folder.directory / "again" / "training").glob("trials/*.json")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, heard = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, heard
+    assert "--resume goes on" in heard
+    assert "Traceback" not in heard
+    assert not (folder.directory / "again" / "card.json").exists()
+    with folder.start("again") as process:
+        _, heard = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    assert "holds a run already" in heard
+    folder.train("again", "--resume")
+    assert files(folder.directory / "again") == files(folder.directory / "mine")
+
+
+def test_looking_can_be_interrupted(folder: Folder) -> None:
+    with folder.start("looking", "--jobs", "2", cache="other-cache") as process:
+        deadline = time.monotonic() + PATIENCE_S
+        while not list((folder.directory / "other-cache").glob("*/*.npz")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, heard = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, heard
+    assert "Traceback" not in heard
+
+
+def test_hardly_any_time_still_makes_a_model(folder: Folder, said: str) -> None:
+    folder.train("hasty", "--minutes", "0.01")
+    card = Bundle.load(folder.directory / "hasty", Device.choose("cpu", 1)).card
+    assert card.recurrent.head == "mean"
+    assert card.int8 is None
