@@ -60,6 +60,13 @@ def confusion(answers: NDArray[np.int64], labels: NDArray[np.int64], count: int)
     return matrix
 
 
+def auroc(known: NDArray[np.float64], strange: NDArray[np.float64]) -> float:
+    """How often a known clip scores higher than a strange one, ties counting half: the area under the ROC curve."""
+    ordered = np.sort(known)
+    below = np.searchsorted(ordered, strange, "left") + np.searchsorted(ordered, strange, "right")
+    return float(1 - below.mean() / (2 * len(known)))
+
+
 def _log_softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     shifted = logits - logits.max(1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)), dtype=np.float64)

@@ -14,6 +14,7 @@ from model.recipe import Recipe
 from model.train import Epoch, TrainConfig
 from model.views import Augmentation
 from service.errors import KinemaError
+from service.inference.card import Abstention
 
 Kept = TypeVar("Kept", bound=BaseModel)
 
@@ -171,6 +172,7 @@ class Final(BaseModel):
         epochs: how many it was trained for: the mean of what the trials chose.
         uncalibrated, calibrated: before and after a temperature was fitted, on the logits that the trials gave to the
             clips that they tested.
+        abstention: how the head says that it does not know a clip.
     """
 
     config: ClassifierConfig
@@ -178,6 +180,7 @@ class Final(BaseModel):
     uncalibrated: Calibration
     calibrated: Calibration
     trained: tuple[Epoch, ...]
+    abstention: Abstention | None = None
 
 
 class Run:

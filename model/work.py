@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from model import familiar
 from model.data import Clip, DataError, Dataset
 from model.encoders import share_encoder
 from model.evaluate import calibration, confusion, fit_temperature
@@ -46,6 +47,7 @@ from service.inference.bundle import Bundle
 from service.inference.card import Card
 from service.inference.postprocess import Prediction
 from service.inference.session import Device
+from service.video.spec import PictureSpec
 
 console = Console(stderr=True)
 """Progress and tables are for people; standard output stays free for what programs read."""
@@ -79,7 +81,7 @@ def train(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> Non
         for variant, seed, fold in bar.track(todo, description="cross-validating"):
             if run.trial(variant, seed, fold) is None:
                 run.keep(trial(variant, plan.training, windows, folds, seed, fold))
-    _finish(run, plan, windows)
+    _finish(run, plan, windows, folds)
 
 
 def _share_encoders(run: Run, plan: Plan, cache: Path) -> None:
@@ -165,7 +167,12 @@ def _seen_by_twins(
         return dict(Extractor(plan.recipe, twins, plan.augmentation, cache).extract(tested, 1, jobs))
 
 
-def _finish(run: Run, plan: Plan, windows: Windows) -> None:
+def _evidence(plan: Plan) -> list[PictureSpec]:
+    """What the head that is kept reads."""
+    return [kind for kind in plan.recipe.evidence if kind.name in plan.variants[0].kinds]
+
+
+def _finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) -> None:
     """Trains the head that is kept, on all folds, and writes what the run has found."""
     trials = run.trials()
     kept = [one for one in trials if one.variant == plan.variants[0]]
@@ -174,7 +181,11 @@ def _finish(run: Run, plan: Plan, windows: Windows) -> None:
     epochs = max(1, round(float(np.mean([one.epochs for one in kept]))))
     config = configure(plan.variants[0], windows)
     fitted = fit(config, plan.training, windows, np.arange(plan.clips), seed=0, epochs=epochs)
-    torch.save(fitted.head.state_dict(), run.head)
+    means = familiar.clip_means(windows, familiar.kinds_read(_evidence(plan)), plan.clips)
+    right = np.bincount(clips, logits.argmax(1) == labels, plan.clips) / np.bincount(clips, minlength=plan.clips)
+    score, abstention = familiar.judge(means, windows.labels.numpy(), folds, right)
+    head = familiar.attach(fitted.head, score)
+    torch.save(head.state_dict(), run.head)
     write_table(run.table, trials)
     write_log(run, trials, fitted.history)
     matrix = confusion(logits.argmax(1), labels, len(plan.labels))
@@ -194,11 +205,12 @@ def _finish(run: Run, plan: Plan, windows: Windows) -> None:
     )
     run.finish(
         Final(
-            config=config,
+            config=head.config,
             epochs=epochs,
             uncalibrated=calibration(logits, labels),
             calibrated=calibration(logits, labels, fit_temperature(logits, labels)),
             trained=fitted.history,
+            abstention=abstention,
         )
     )
     show(run)

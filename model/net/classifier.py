@@ -20,6 +20,7 @@ from model.net.attention import Attention, AttentionConfig
 from model.net.bidirectional import Bidirectional
 from model.net.convlstm import ConvLstm, ConvLstmConfig
 from model.net.layernorm import LayerNormLstm
+from model.net.familiar import FAMILIARITY, OUTPUT, SEEN, Familiar, FamiliarConfig
 from model.net.lstm import Lstm, LstmConfig
 from model.net.peephole import Peephole
 from model.net.reader import Grid, Output, Reader, Shape, SteadyDropout
@@ -46,6 +47,7 @@ class ClassifierConfig:
         lstm: the size of the LSTM.
         maps: the map of the kind that the head reads with its positions, where it does.
         attention, spatial, convlstm: sizes that only the heads of these names have.
+        familiar: present where the head also says how familiar a clip is.
     """
 
     features: Mapping[str, int]
@@ -56,6 +58,7 @@ class ClassifierConfig:
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     spatial: SpatialConfig = field(default_factory=SpatialConfig)
     convlstm: ConvLstmConfig = field(default_factory=ConvLstmConfig)
+    familiar: FamiliarConfig | None = None
 
     @property
     def shape(self) -> Shape:
@@ -98,8 +101,8 @@ class Answer:
 class Classifier(nn.Module):
     """Features to logits, with everything that has to be remembered as state.
 
-    State: `votes`, the votes so far of each expert that votes, each C wide; `steps`, how many there were; and the
-    reader's own.
+    State: `votes`, the votes so far of each expert that votes, each C wide; `steps`, how many there were; the reader's
+    own; and that of the score of familiarity.
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
@@ -117,6 +120,7 @@ class Classifier(nn.Module):
             self.experts[name] = expert = nn.Linear(length, config.labels)
             nn.init.zeros_(expert.weight)
             nn.init.zeros_(expert.bias)
+        self.familiar = None if config.familiar is None else Familiar(config.features, config.familiar)
         self.reader = _READERS[config.head](config) if config.head in _READERS else None
         if self.reader is not None:
             self.dropout = SteadyDropout(config.lstm.dropout)
@@ -127,12 +131,14 @@ class Classifier(nn.Module):
         """The length of each part of the state, by name."""
         voters = len(self.config.features) + (self.reader is not None and not self.reader.sums_up)
         own = {} if self.reader is None else self.reader.state_sizes
-        return {"votes": self.config.labels * voters, "steps": 1, **own}
+        familiar = {} if self.familiar is None else self.familiar.state_sizes
+        return {"votes": self.config.labels * voters, "steps": 1, **own, **familiar}
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """What the head gives beside logits."""
-        return () if self.reader is None else self.reader.outputs
+        own = () if self.reader is None else self.reader.outputs
+        return own if self.familiar is None else (*own, OUTPUT)
 
     @property
     def streams(self) -> bool:
@@ -165,8 +171,10 @@ class Classifier(nn.Module):
         outputs: dict[str, Tensor] = {}
         if self.reader is not None:
             reading = self.reader(given, lengths, state)
-            after, outputs = dict(reading.state), reading.outputs
+            after, outputs = dict(reading.state), dict(reading.outputs)
             (conclusions if self.reader.sums_up else votes).append(self.read(self.dropout(reading.read)))
+        if self.familiar is not None:
+            outputs[FAMILIARITY], after[SEEN] = self.familiar(inputs, lengths, state["steps"], state[SEEN])
         sums = torch.cat(votes, 2).cumsum(1) + state["votes"].unsqueeze(1)
         counts = torch.arange(1, sums.shape[1] + 1, dtype=sums.dtype).view(1, -1, 1) + state["steps"].unsqueeze(1)
         last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, sums.shape[2])

@@ -1,0 +1,254 @@
+"""Fits the score of how familiar a clip is, and the threshold below which a model abstains.
+
+All of it is computed from mean features of clips in closed form: it takes seconds, whatever the head, and the same
+clips give the same. The threshold is chosen on the scores of each fold's clips by what was fitted on the other folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.evaluate import auroc
+from model.net.classifier import Classifier
+from model.net.familiar import TINY, Distances, Familiar, FamiliarConfig
+from model.net.familiar import FAMILIARITY as OUTPUT
+from model.train import Windows
+from service.inference.card import Abstention, Strangers
+from service.video.spec import PictureSpec
+
+# A direction takes 4 bytes for each of a kind's features, twice.
+_COMPONENTS = 64
+# Directions are found in a few hundred clips: shrinking their covariance keeps the least of them from deciding all.
+_SHRINK = 0.1
+# Groups of actions that are left out in turn, to see how well actions that were never seen are told.
+_GROUPS = 4
+_SCORE = (
+    "minus the sum of standardised distances of the window's mean features: Mahalanobis to those trained on, "
+    "and of features of length one what principal components leave unexplained"
+)
+
+Means = Mapping[str, NDArray[np.float64]]
+"""Mean features by kind of evidence, float64 [clips, D]."""
+
+
+def kinds_read(evidence: Sequence[PictureSpec]) -> tuple[str, ...]:
+    """The kinds that the score reads: those that show frames, where there are any.
+
+    Strangers move like everybody: optical flow tells them less, and dilutes what frames tell (decision 17).
+    """
+    frames = tuple(kind.name for kind in evidence if kind.picture == "rgb")
+    return frames or tuple(kind.name for kind in evidence)
+
+
+def clip_means(windows: Windows, kinds: Sequence[str], count: int) -> Means:
+    """What each of `count` clips shows on average, as serving sees it: the mean over its windows' mean features."""
+    own = np.flatnonzero(windows.views == 0)
+    found: dict[str, NDArray[np.float64]] = {}
+    for kind in kinds:
+        held = windows.inputs[kind]
+        sums = np.zeros((count, held.values.shape[1]))
+        for row in own:
+            places = held.places[row, : windows.lengths[row]]
+            sums[windows.clips[row]] += held.values[places].double().mean(0).numpy()
+        found[kind] = sums / np.bincount(windows.clips[own], minlength=count)[:, None]
+    return found
+
+
+def fit(seen: Means) -> Familiar:
+    """Fits the distances to the mean features of clips; they are not standardised yet."""
+    count = len(next(iter(seen.values())))
+    components = {kind: min(_COMPONENTS, rows.shape[1], count - 1) for kind, rows in seen.items()}
+    fitted = Familiar({kind: rows.shape[1] for kind, rows in seen.items()}, FamiliarConfig(components))
+    for kind, rows in seen.items():
+        centre, directions = _principal(rows, components[kind])
+        unit_centre, unit_directions = _principal(_unit(rows), components[kind])
+        within = fitted.get_submodule(f"kinds.{kind}")
+        assert isinstance(within, Distances)
+        _set(within.centre, centre)
+        _set(within.whitening, directions @ _whitening((rows - centre) @ directions))
+        _set(within.unit_centre, unit_centre)
+        _set(within.directions, unit_directions)
+    return fitted.eval()
+
+
+def _principal(rows: NDArray[np.float64], components: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean of rows, [D], and the directions in which they vary most, [D, components]."""
+    centre = rows.mean(0)
+    apart = rows - centre
+    # Clips are mostly fewer than features, and their products with each other are the smaller matrix.
+    variances, shares = np.linalg.eigh(apart @ apart.T)
+    best = slice(-1, -components - 1, -1)
+    return centre, apart.T @ shares[:, best] / np.sqrt(np.maximum(variances[best], TINY**2))
+
+
+def _whitening(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What makes the shrunk covariance of rows, [N, K], the identity: [K, K]."""
+    variance = rows.var(0)  # rows along principal directions do not covary
+    shrunk = (1 - _SHRINK) * variance + _SHRINK * variance.mean()
+    return np.diag(1 / np.sqrt(shrunk + TINY**2))
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(rows / (np.linalg.norm(rows, axis=1, keepdims=True) + TINY), dtype=np.float64)
+
+
+def _set(parameter: torch.nn.Parameter, value: NDArray[np.float64]) -> None:
+    with torch.no_grad():
+        parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+
+
+def distances(fitted: Familiar, means: Means, clips: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The distances of some clips: float64 [clips, 2 for each kind]."""
+    with torch.no_grad():
+        given = {kind: torch.from_numpy(rows[clips]).float() for kind, rows in means.items()}
+        return np.asarray(fitted.distances(given).double().numpy(), dtype=np.float64)
+
+
+def out_of_fold(means: Means, folds: NDArray[np.int64], seen: Means | None = None) -> NDArray[np.float64]:
+    """The distances of every clip by what was fitted without its fold: float64 [clips, 2 for each kind].
+
+    Args:
+        means: of all clips, to fit to.
+        folds: int64 [clips].
+        seen: the same clips as other encoders see them, to measure; by default those that are fitted to.
+    """
+    count = 2 * len(means)
+    found = np.zeros((len(folds), count))
+    for fold in np.unique(folds):
+        tested = np.flatnonzero(folds == fold)
+        fitted = fit({kind: rows[folds != fold] for kind, rows in means.items()})
+        found[tested] = distances(fitted, seen or means, tested)
+    return found
+
+
+class Scale:
+    """Distances of clips that nothing was fitted to, and what distances are standardised by for their sake."""
+
+    def __init__(self, unseen: NDArray[np.float64]) -> None:
+        self.usual, self.spread = unseen.mean(0), unseen.std(0) + TINY
+
+    def scores(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The familiarity of clips, float64 [clips]."""
+        return np.asarray(-((distances - self.usual) / self.spread).sum(1), dtype=np.float64)
+
+
+def threshold(
+    scores: NDArray[np.float64], right: NDArray[np.float64], false_alarms: float = 0.05, cost: float = 3.0
+) -> float:
+    """The highest threshold that rejects few enough of known clips and costs little enough.
+
+    Args:
+        scores: float64 [clips], of clips that nothing was fitted to.
+        right: how often each was recognised, from 0 to 1.
+        false_alarms: the largest share of them that may be rejected.
+        cost: the most points of accuracy that may be lost where an answer rejected counts as wrong.
+    """
+    order = np.argsort(scores, kind="stable")
+    lost = 100 * np.cumsum(right[order]) / len(order)
+    most = int(min(np.floor(false_alarms * len(order)), np.searchsorted(lost, cost, side="right")))
+    # A clip is rejected that scores less: half-way between two, so that rounding moves neither.
+    most = min(most, len(order) - 1)
+    return float((scores[order[most]] + scores[order[max(most - 1, 0)]]) / 2)
+
+
+def judge(
+    means: Means, labels: NDArray[np.int64], folds: NDArray[np.int64], right: NDArray[np.float64]
+) -> tuple[Familiar, Abstention]:
+    """The score fitted to all clips, with the threshold that clips chose when they were not fitted to.
+
+    Args:
+        means: of all clips.
+        labels: int64 [clips].
+        folds: int64 [clips].
+        right: how often each clip was recognised by heads that were not trained on it, from 0 to 1.
+    """
+    unseen = out_of_fold(means, folds)
+    scale = Scale(unseen)
+    known = scale.scores(unseen)
+    chosen = threshold(known, right)
+    fitted = fit(means)
+    for place, kind in enumerate(means):
+        part = fitted.get_submodule(f"kinds.{kind}")
+        assert isinstance(part, Distances)
+        _set(part.usual, scale.usual[2 * place : 2 * place + 2])
+        _set(part.spread, scale.spread[2 * place : 2 * place + 2])
+    rejected = known < chosen
+    return fitted, Abstention(
+        output=OUTPUT,
+        score=f"{_SCORE}; of {', '.join(means)}",
+        threshold=round(chosen, 4),
+        false_alarms=round(float(rejected.mean()), 4),
+        accuracy_cost=round(100 * float(right[rejected].sum() / len(right)), 2),
+        clips=len(folds),
+        split=f"{len(np.unique(folds))}-fold cross-validation, no source in two folds",
+        strangers=_actions_left_out(means, labels, folds, scale, chosen),
+    )
+
+
+def _actions_left_out(
+    means: Means, labels: NDArray[np.int64], folds: NDArray[np.int64], scale: Scale, least: float
+) -> tuple[Strangers, ...]:
+    """The hard case: clips of actions that nothing was fitted to, against clips of the others from the same fold."""
+    names = np.unique(labels)
+    if len(names) < _GROUPS or len(np.unique(folds)) < 2:
+        return ()
+    known: list[NDArray[np.float64]] = []
+    strange: list[NDArray[np.float64]] = []
+    for group in range(_GROUPS):
+        out = np.isin(labels, names[group::_GROUPS])
+        for fold in np.unique(folds):
+            fitted = fit({kind: rows[(folds != fold) & ~out] for kind, rows in means.items()})
+            for part, chosen in ((known, ~out), (strange, out)):
+                part.append(scale.scores(distances(fitted, means, np.flatnonzero(chosen & (folds == fold)))))
+    return (told_apart("actions left out", len(labels), np.concatenate(known), np.concatenate(strange), least),)
+
+
+def told_apart(
+    name: str, clips: int, known: NDArray[np.float64], strange: NDArray[np.float64], least: float
+) -> Strangers:
+    """How well strangers are told from known clips.
+
+    Args:
+        name: what they are.
+        clips: how many different ones there are.
+        known, strange: scores.
+        least: the threshold.
+    """
+    return Strangers(
+        name=name,
+        clips=clips,
+        auroc=round(auroc(known, strange), 4),
+        rejected=round(float((strange < least).mean()), 4),
+    )
+
+
+def measure(means: Means, folds: NDArray[np.int64], strange: Means, name: str, least: float) -> Strangers:
+    """How well clips of another kind are told, each scored by what was fitted without each fold in turn.
+
+    Args:
+        means: of the clips trained on.
+        folds: int64 [clips], theirs.
+        strange: of the others.
+        name: what these are.
+        least: the threshold.
+    """
+    unseen = out_of_fold(means, folds)
+    scale, count = Scale(unseen), len(next(iter(strange.values())))
+    scores = [
+        scale.scores(distances(fit({kind: rows[folds != fold] for kind, rows in means.items()}), strange, np.arange(count)))
+        for fold in np.unique(folds)
+    ]
+    return told_apart(name, count, scale.scores(unseen), np.concatenate(scores), least)
+
+
+def attach(head: Classifier, familiar: Familiar) -> Classifier:
+    """The same head, which says how familiar a clip is as well."""
+    config = replace(head.config, familiar=familiar.config)
+    both = Classifier(config)
+    both.load_state_dict(head.state_dict() | {f"familiar.{name}": one for name, one in familiar.state_dict().items()})
+    return both.eval()
