@@ -160,6 +160,26 @@ def quantize(
     )
 
 
+def strangers(
+    run: Annotated[Path, typer.Argument(help="A finished run.")],
+    data: Annotated[Path, typer.Argument(help="The CSV that it was trained on.")],
+    strange: Annotated[Path, typer.Argument(help="CSV, with path and label, of clips that show something else.")],
+    name: Annotated[str | None, typer.Option(help="What to call them; default: the CSV's name.")] = None,
+    clips: ClipsOption = None,
+    cache: CacheOption = CACHE,
+    jobs: JobsOption = 1,
+) -> None:
+    """Measure how well a run tells clips that show something else from its own. `kinema export` takes it along."""
+    _need_extra()
+    from model import work
+    from model.data import Dataset
+    from model.run import Run
+
+    others = Dataset.read(strange, folds=False)
+    found = work.strangers(Run(run), Dataset.read(data, clips), others, name or strange.stem, cache.expanduser(), jobs)
+    typer.echo(f"{found.name}: AUROC {found.auroc:.3f}, {100 * found.rejected:.1f} % of {found.clips} clips rejected")
+
+
 def export(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     run: Annotated[Path, typer.Argument(help="A finished run.")],
     output: Annotated[

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from model.evaluate import auroc
 from model.net.classifier import Classifier
-from model.net.familiar import TINY, Distances, Familiar, FamiliarConfig
-from model.net.familiar import FAMILIARITY as OUTPUT
+from model.net.familiar import FAMILIARITY, TINY, Distances, Familiar, FamiliarConfig
 from model.train import Windows
 from service.inference.card import Abstention, Strangers
 from service.video.spec import PictureSpec
@@ -25,15 +24,18 @@ from service.video.spec import PictureSpec
 _COMPONENTS = 64
 # Directions are found in a few hundred clips: shrinking their covariance keeps the least of them from deciding all.
 _SHRINK = 0.1
-# Groups of actions that are left out in turn, to see how well actions that were never seen are told.
-_GROUPS = 4
+# Windows that are looked at together.
+_FEW = 128
 _SCORE = (
-    "minus the sum of standardised distances of the window's mean features: Mahalanobis to those trained on, "
-    "and of features of length one what principal components leave unexplained"
+    "the head's highest logit, less two distances of the window's mean features: Mahalanobis to those trained on, and "
+    "what principal components leave unexplained at length one; each standardised by clips that were not trained on"
 )
 
 Means = Mapping[str, NDArray[np.float64]]
 """Mean features by kind of evidence, float64 [clips, D]."""
+Highest = NDArray[np.float64]
+"""The highest logit of each clip by heads that were not trained on it, [clips]."""
+Unseen = tuple[Means, Highest]
 
 
 def kinds_read(evidence: Sequence[PictureSpec]) -> tuple[str, ...]:
@@ -109,20 +111,23 @@ def distances(fitted: Familiar, means: Means, clips: NDArray[np.int64]) -> NDArr
         return np.asarray(fitted.distances(given).double().numpy(), dtype=np.float64)
 
 
-def out_of_fold(means: Means, folds: NDArray[np.int64], seen: Means | None = None) -> NDArray[np.float64]:
-    """The distances of every clip by what was fitted without its fold: float64 [clips, 2 for each kind].
+def out_of_fold(
+    means: Means, folds: NDArray[np.int64], highest: Highest, seen: Means | None = None
+) -> NDArray[np.float64]:
+    """How strange every clip is to what was fitted without its fold: float64 [clips, 2 for each kind + 1].
 
     Args:
         means: of all clips, to fit to.
         folds: int64 [clips].
+        highest: of all clips.
         seen: the same clips as other encoders see them, to measure; by default those that are fitted to.
     """
-    count = 2 * len(means)
-    found = np.zeros((len(folds), count))
+    found = np.zeros((len(folds), 2 * len(means) + 1))
+    found[:, -1] = -highest
     for fold in np.unique(folds):
         tested = np.flatnonzero(folds == fold)
         fitted = fit({kind: rows[folds != fold] for kind, rows in means.items()})
-        found[tested] = distances(fitted, seen or means, tested)
+        found[tested, :-1] = distances(fitted, seen or means, tested)
     return found
 
 
@@ -157,66 +162,45 @@ def threshold(
 
 
 def judge(
-    means: Means, labels: NDArray[np.int64], folds: NDArray[np.int64], right: NDArray[np.float64]
+    means: Means, folds: NDArray[np.int64], highest: Highest, right: NDArray[np.float64]
 ) -> tuple[Familiar, Abstention]:
-    """The score fitted to all clips, with the threshold that clips chose when they were not fitted to.
+    """The score fitted to all clips, with the threshold that clips chose when nothing was fitted to them.
 
     Args:
         means: of all clips.
-        labels: int64 [clips].
         folds: int64 [clips].
+        highest: of all clips.
         right: how often each clip was recognised by heads that were not trained on it, from 0 to 1.
     """
-    unseen = out_of_fold(means, folds)
+    unseen = out_of_fold(means, folds, highest)
     scale = Scale(unseen)
     known = scale.scores(unseen)
-    chosen = threshold(known, right)
+    chosen = round(threshold(known, right), 6)
     fitted = fit(means)
-    for place, kind in enumerate(means):
-        part = fitted.get_submodule(f"kinds.{kind}")
-        assert isinstance(part, Distances)
-        _set(part.usual, scale.usual[2 * place : 2 * place + 2])
-        _set(part.spread, scale.spread[2 * place : 2 * place + 2])
+    _set(fitted.usual, scale.usual)
+    _set(fitted.spread, scale.spread)
     rejected = known < chosen
     return fitted, Abstention(
-        output=OUTPUT,
-        score=f"{_SCORE}; of {', '.join(means)}",
-        threshold=round(chosen, 4),
+        output=FAMILIARITY,
+        score=f"{_SCORE}; features of {', '.join(means)}",
+        threshold=chosen,
         false_alarms=round(float(rejected.mean()), 4),
         accuracy_cost=round(100 * float(right[rejected].sum() / len(right)), 2),
         clips=len(folds),
         split=f"{len(np.unique(folds))}-fold cross-validation, no source in two folds",
-        strangers=_actions_left_out(means, labels, folds, scale, chosen),
     )
-
-
-def _actions_left_out(
-    means: Means, labels: NDArray[np.int64], folds: NDArray[np.int64], scale: Scale, least: float
-) -> tuple[Strangers, ...]:
-    """The hard case: clips of actions that nothing was fitted to, against clips of the others from the same fold."""
-    names = np.unique(labels)
-    if len(names) < _GROUPS or len(np.unique(folds)) < 2:
-        return ()
-    known: list[NDArray[np.float64]] = []
-    strange: list[NDArray[np.float64]] = []
-    for group in range(_GROUPS):
-        out = np.isin(labels, names[group::_GROUPS])
-        for fold in np.unique(folds):
-            fitted = fit({kind: rows[(folds != fold) & ~out] for kind, rows in means.items()})
-            for part, chosen in ((known, ~out), (strange, out)):
-                part.append(scale.scores(distances(fitted, means, np.flatnonzero(chosen & (folds == fold)))))
-    return (told_apart("actions left out", len(labels), np.concatenate(known), np.concatenate(strange), least),)
 
 
 def told_apart(
     name: str, clips: int, known: NDArray[np.float64], strange: NDArray[np.float64], least: float
 ) -> Strangers:
-    """How well strangers are told from known clips.
+    """Says how well strangers are told from known clips.
 
     Args:
-        name: what they are.
+        name: what strangers they are.
         clips: how many different ones there are.
-        known, strange: scores.
+        known: scores of known clips.
+        strange: the strangers' scores.
         least: the threshold.
     """
     return Strangers(
@@ -227,23 +211,30 @@ def told_apart(
     )
 
 
-def measure(means: Means, folds: NDArray[np.int64], strange: Means, name: str, least: float) -> Strangers:
-    """How well clips of another kind are told, each scored by what was fitted without each fold in turn.
+def false_alarms(means: Means, folds: NDArray[np.int64], highest: Highest, twins: Unseen, least: float) -> float:
+    """The share of known clips that the threshold rejects as the encoders' int8 twins see them.
 
     Args:
-        means: of the clips trained on.
-        folds: int64 [clips], theirs.
-        strange: of the others.
-        name: what these are.
+        means: of the clips as the encoders see them, which the score is fitted to.
+        folds: int64 [clips].
+        highest: of the same.
+        twins: the means and highest logits of the same clips as twins that were calibrated without their fold see them.
         least: the threshold.
     """
-    unseen = out_of_fold(means, folds)
-    scale, count = Scale(unseen), len(next(iter(strange.values())))
-    scores = [
-        scale.scores(distances(fit({kind: rows[folds != fold] for kind, rows in means.items()}), strange, np.arange(count)))
-        for fold in np.unique(folds)
-    ]
-    return told_apart(name, count, scale.scores(unseen), np.concatenate(scores), least)
+    scale = Scale(out_of_fold(means, folds, highest))
+    return float((scale.scores(out_of_fold(means, folds, twins[1], twins[0])) < least).mean())
+
+
+def of_head(head: Classifier, windows: Windows, count: int) -> NDArray[np.float64]:
+    """The familiarity of each of `count` clips by a head that says it, the mean over its windows: float64 [clips]."""
+    own = np.flatnonzero(windows.views == 0)
+    found = []
+    with torch.no_grad():
+        for rows in torch.split(torch.from_numpy(own), _FEW):
+            inputs, lengths = windows.only(head.config.shape.inputs).batch(rows)
+            found.append(head(inputs, lengths, head.start(len(rows))).outputs[FAMILIARITY][:, 0].double().numpy())
+    of_clip = windows.clips[own]
+    return np.bincount(of_clip, np.concatenate(found), count) / np.bincount(of_clip, minlength=count)
 
 
 def attach(head: Classifier, familiar: Familiar) -> Classifier:

@@ -124,6 +124,7 @@ class Comparison(BaseModel):
         clips: how many were tested.
         right, right_int8: how many of them were recognised.
         changed: to how many the twins made the answer another.
+        highest_int8: the highest logit of each clip tested, in order of the data set.
     """
 
     seed: int
@@ -132,6 +133,7 @@ class Comparison(BaseModel):
     right: int
     right_int8: int
     changed: int
+    highest_int8: tuple[float, ...] = ()
 
 
 class Twins(BaseModel):
@@ -181,6 +183,11 @@ class Final(BaseModel):
     calibrated: Calibration
     trained: tuple[Epoch, ...]
     abstention: Abstention | None = None
+
+    def knowing(self, **measured: object) -> Self:
+        """The same with more known of its abstention, which it has."""
+        assert self.abstention is not None
+        return self.model_copy(update={"abstention": self.abstention.model_copy(update=measured)})
 
 
 class Run:

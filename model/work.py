@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,13 +39,13 @@ from model.report import (
     write_table,
     write_twins,
 )
-from model.run import Final, Plan, Run, Twins
+from model.run import Final, Plan, Run, RunError, Twins
 from model.train import Windows, fit, predict
 from model.validate import compare, configure, trial
 from service.alone import answer
 from service.errors import ClipError
 from service.inference.bundle import Bundle
-from service.inference.card import Card
+from service.inference.card import Card, Strangers
 from service.inference.postprocess import Prediction
 from service.inference.session import Device
 from service.video.spec import PictureSpec
@@ -131,10 +132,56 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int) -> Twins:
         found = [compare(one, plan.training, windows, twins, folds) for one in bar.track(done, description="comparing")]
         for kind in bar.track(plan.recipe.evidence, description="writing twins"):
             write_twin(run.encoder(kind.name), _of(kind.name, pictures, dataset.clips), run.twin(kind.name))
+    final, kinds = run.final(), familiar.kinds_read(_evidence(plan))
+    if final.abstention is not None:
+        clips, logits = out_of_fold(done)
+        tested = np.concatenate([np.flatnonzero(folds == one.fold) for one in found])
+        highest = np.concatenate([np.array(one.highest_int8) for one in found])
+        share = familiar.false_alarms(
+            familiar.clip_means(windows, kinds, plan.clips),
+            folds,
+            _by_clip(clips, logits.max(1), plan),
+            (familiar.clip_means(twins, kinds, plan.clips), _by_clip(tested, highest, plan)),
+            final.abstention.threshold,
+        )
+        run.finish(final.knowing(false_alarms_int8=round(share, 4)))
     measured = Twins(comparisons=tuple(found))
     write_twins(run.int8, measured)
     run.keep_twins(measured)
     return measured
+
+
+def strangers(run: Run, dataset: Dataset, strange: Dataset, name: str, cache: Path, jobs: int) -> Strangers:
+    """Measures how well a finished run tells clips of another kind from those that it was trained on.
+
+    Args:
+        run: the run.
+        dataset: the clips that it was trained on.
+        strange: the others; what they show does not matter.
+        name: what to call them.
+        cache: where features are kept.
+        jobs: processes.
+
+    Raises:
+        RunError: the run is not finished, was trained on other clips, or cannot abstain.
+        DataError: a clip cannot be decoded.
+    """
+    plan, final = run.plan(), run.final()
+    plan.check(dataset)
+    if final.abstention is None:
+        raise RunError("the run's head does not say how familiar a clip is", "Train it anew.")
+    folds = np.array([clip.fold for clip in dataset.clips])
+    unlabelled = Dataset(tuple(replace(clip, label=plan.labels[0]) for clip in strange.clips))
+    windows, others = (_windows(run, plan, one, cache, jobs, views=1) for one in (dataset, unlabelled))
+    clips, logits = out_of_fold([one for one in run.trials() if one.variant == plan.variants[0]])
+    means = familiar.clip_means(windows, familiar.kinds_read(_evidence(plan)), plan.clips)
+    unseen = familiar.out_of_fold(means, folds, _by_clip(clips, logits.max(1), plan))
+    scores = familiar.of_head(load_head(run, final), others, len(strange.clips))
+    known = familiar.Scale(unseen).scores(unseen)
+    found = familiar.told_apart(name, len(strange.clips), known, scores, final.abstention.threshold)
+    kept = (one for one in final.abstention.strangers if one.name != name)
+    run.finish(final.knowing(strangers=(*kept, found)))
+    return found
 
 
 _Calibration = Mapping[Clip, Mapping[str, Pictures]]
@@ -172,6 +219,12 @@ def _evidence(plan: Plan) -> list[PictureSpec]:
     return [kind for kind in plan.recipe.evidence if kind.name in plan.variants[0].kinds]
 
 
+def _by_clip(clips: NDArray[np.int64], values: NDArray[np.generic], plan: Plan) -> NDArray[np.float64]:
+    """The mean over repetitions of what was found of each clip: float64 [clips]."""
+    counts = np.maximum(np.bincount(clips, minlength=plan.clips), 1)
+    return np.bincount(clips, values.astype(np.float64), plan.clips) / counts
+
+
 def _finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) -> None:
     """Trains the head that is kept, on all folds, and writes what the run has found."""
     trials = run.trials()
@@ -182,8 +235,8 @@ def _finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) ->
     config = configure(plan.variants[0], windows)
     fitted = fit(config, plan.training, windows, np.arange(plan.clips), seed=0, epochs=epochs)
     means = familiar.clip_means(windows, familiar.kinds_read(_evidence(plan)), plan.clips)
-    right = np.bincount(clips, logits.argmax(1) == labels, plan.clips) / np.bincount(clips, minlength=plan.clips)
-    score, abstention = familiar.judge(means, windows.labels.numpy(), folds, right)
+    right = _by_clip(clips, logits.argmax(1) == labels, plan)
+    score, abstention = familiar.judge(means, folds, _by_clip(clips, logits.max(1), plan), right)
     head = familiar.attach(fitted.head, score)
     torch.save(head.state_dict(), run.head)
     write_table(run.table, trials)

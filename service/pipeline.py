@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from service.cost import Costs
 from service.errors import DeadlineExceeded, EngineDead
 from service.events import ClipAnswered, Observe, Timing, ignore
-from service.inference.batcher import Batcher, Order
 from service.inference.abstain import ABSTAINED, strange
+from service.inference.batcher import Batcher, Order
 from service.inference.bundle import Bundle
 from service.inference.card import Card
 from service.inference.outputs import WindowOutputs, by_window

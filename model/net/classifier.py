@@ -19,8 +19,8 @@ from model.net.article import Article
 from model.net.attention import Attention, AttentionConfig
 from model.net.bidirectional import Bidirectional
 from model.net.convlstm import ConvLstm, ConvLstmConfig
-from model.net.layernorm import LayerNormLstm
 from model.net.familiar import FAMILIARITY, OUTPUT, SEEN, Familiar, FamiliarConfig
+from model.net.layernorm import LayerNormLstm
 from model.net.lstm import Lstm, LstmConfig
 from model.net.peephole import Peephole
 from model.net.reader import Grid, Output, Reader, Shape, SteadyDropout
@@ -173,12 +173,15 @@ class Classifier(nn.Module):
             reading = self.reader(given, lengths, state)
             after, outputs = dict(reading.state), dict(reading.outputs)
             (conclusions if self.reader.sums_up else votes).append(self.read(self.dropout(reading.read)))
-        if self.familiar is not None:
-            outputs[FAMILIARITY], after[SEEN] = self.familiar(inputs, lengths, state["steps"], state[SEEN])
         sums = torch.cat(votes, 2).cumsum(1) + state["votes"].unsqueeze(1)
         counts = torch.arange(1, sums.shape[1] + 1, dtype=sums.dtype).view(1, -1, 1) + state["steps"].unsqueeze(1)
         last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, sums.shape[2])
         after["votes"] = sums.gather(1, last)[:, 0]
         after["steps"] = state["steps"] + lengths.view(-1, 1).to(sums.dtype)
         experts = torch.stack([*(sums / counts).chunk(len(votes), 2), *conclusions])
+        if self.familiar is not None:
+            joint = experts.sum(0)
+            final = joint.gather(1, last[:, :, :1].expand(-1, 1, joint.shape[2]))[:, 0]
+            highest = final.max(1, keepdim=True).values
+            outputs[FAMILIARITY], after[SEEN] = self.familiar(inputs, lengths, state["steps"], state[SEEN], highest)
         return Answer(experts, {name: after[name] for name in self.state_sizes}, outputs)
