@@ -64,7 +64,7 @@ def clip_means(windows: Windows, kinds: Sequence[str], count: int) -> Means:
 def fit(seen: Means) -> Familiar:
     """Fits the distances to the mean features of clips; they are not standardised yet."""
     count = len(next(iter(seen.values())))
-    components = {kind: min(_COMPONENTS, rows.shape[1], count - 1) for kind, rows in seen.items()}
+    components = {kind: max(1, min(_COMPONENTS, rows.shape[1] // 2, count - 1)) for kind, rows in seen.items()}
     fitted = Familiar({kind: rows.shape[1] for kind, rows in seen.items()}, FamiliarConfig(components))
     for kind, rows in seen.items():
         centre, directions = _principal(rows, components[kind])
@@ -135,7 +135,9 @@ class Scale:
     """Distances of clips that nothing was fitted to, and what distances are standardised by for their sake."""
 
     def __init__(self, unseen: NDArray[np.float64]) -> None:
-        self.usual, self.spread = unseen.mean(0), unseen.std(0) + TINY
+        self.usual = unseen.mean(0)
+        # What hardly varies would otherwise be scaled up to nothing but rounding.
+        self.spread = np.maximum(unseen.std(0), 1e-3)
 
     def scores(self, distances: NDArray[np.float64]) -> NDArray[np.float64]:
         """The familiarity of clips, float64 [clips]."""

@@ -4,8 +4,8 @@ Of each kind of evidence that it reads, the mean over the steps so far is held a
 Within the directions in which those vary most (principal components): the Mahalanobis distance to their mean, whatever
 their action (Lee et al., NeurIPS 2018; Ren et al., 2021, call it the marginal). Of the mean brought to length one: how
 much of it such directions leave unexplained, the residual of ViM (Wang et al., CVPR 2022). The third witness is the
-head: its highest logit, the lower the stranger (Hendrycks et al., ICML 2022). Each is standardised by what clips came to
-that were not trained on, and the score is minus the sum.
+head: its highest logit, the lower the stranger (Hendrycks et al., ICML 2022). Each is standardised by what clips came
+to that were not trained on, and the score is minus the sum.
 """
 
 from __future__ import annotations
