@@ -39,6 +39,7 @@ ELSEWHERE = {
     ".venv/bin/kinema serve --model": "tests/system/test_import.py",
     ".venv/bin/kinema train": "tests/unit/test_model_run.py",
     ".venv/bin/kinema quantize": "tests/unit/test_model_run.py",
+    ".venv/bin/kinema strangers": "tests/unit/test_model_run.py",
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",
     ".venv/bin/kinema compare": "tests/unit/test_model_run.py",
     ".venv/bin/kinema study": "tests/unit/test_model_study.py",
