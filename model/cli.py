@@ -282,6 +282,26 @@ def quantize(
     )
 
 
+def strangers(
+    run: Annotated[Path, typer.Argument(help="A model with its training, or a finished run.")],
+    strange: Annotated[Path, typer.Argument(help="Clips that show something else: a folder, or a list.")],
+    name: Annotated[str | None, typer.Option(help="What to call them; default: the folder's or list's name.")] = None,
+    clips: ClipsOption = None,
+    cache: CacheOption = CACHE,
+    jobs: JobsOption = 1,
+) -> None:
+    """Measure how well a run tells clips that show something else from its own. `kinema export` takes it along."""
+    _need_extra()
+    from model.folder.gather import gather
+    from model.run import Run
+    from model.strangers import strangers as measure
+
+    kept = cache.expanduser()
+    others = gather(strange, clips, kept, jobs, classes=1).clips
+    found = measure(Run.open(run), others, name or strange.stem, kept, jobs)
+    typer.echo(f"{found.name}: AUROC {found.auroc:.3f}, {100 * found.rejected:.1f} % of {found.clips} clips rejected")
+
+
 def export(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     run: Annotated[Path, typer.Argument(help="A finished run.")],
     output: Annotated[

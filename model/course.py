@@ -150,7 +150,8 @@ class Course:
     def _share_encoders(self, plan: Plan) -> None:
         for kind in plan.recipe.evidence:
             mapped = kind.name == plan.mapped
-            share_encoder(self.cache / "encoders", plan.recipe.network(kind.name), kind.size, self.run.encoder(kind.name), with_map=mapped)
+            network, path = plan.recipe.network(kind.name), self.run.encoder(kind.name)
+            share_encoder(self.cache / "encoders", network, kind.size, path, with_map=mapped)
 
     def _looks(self, plan: Plan, seen: Survey) -> Looks:
         self._share_encoders(plan)
@@ -188,7 +189,8 @@ class Course:
     def _finish(self, plan: Plan, seen: Survey, looks: Looks) -> None:
         with self._stage("training the head"):
             self._answer_held_out(plan, seen, looks)
-            finish(self.run, plan, looks.read_by(plan.variants[0]))
+            folds = np.array([clip.fold for clip in seen.inside.clips])
+            finish(self.run, plan, looks.read_by(plan.variants[0]), folds)
 
     def _answer_held_out(self, plan: Plan, seen: Survey, looks: Looks) -> None:
         """Tests heads that were trained on all other clips on those that the user's own split keeps out."""

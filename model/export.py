@@ -14,6 +14,7 @@ import torch
 
 from model.graph import write_metadata, write_recurrent
 from model.net.classifier import Classifier
+from model.net.familiar import FAMILIARITY
 from model.report import Row, rows
 from model.run import Final, Plan, Run, RunError, Twins
 from model.share import check_names, place, record
@@ -178,9 +179,10 @@ def _card(
             file=_RECURRENT,
             state=tuple(State(name=name, size=size) for name, size in head.state_sizes.items()),
             streams=head.streams,
-            outputs=tuple(Output(**one._asdict()) for one in head.outputs),
+            outputs=tuple(Output(**one._asdict()) for one in head.outputs if one.name != FAMILIARITY),
         ),
         temperature=final.calibrated.temperature,
+        abstention=final.abstention,
         golden=Golden(clip=clip, scores=(0.0,) * len(plan.labels)),
         files={**files, _RECURRENT: _UNKNOWN},
         metrics=metrics,

@@ -13,7 +13,6 @@ from service.inference.card import Sampling
 from service.video.sample import SamplingPlan
 from service.video.spec import Flow, Part, PictureSpec
 
-
 Network = Literal["efficientnet-lite0", "movenet"]
 """The pretrained encoders: one of things and scenes (ImageNet), one of people and their joints (COCO)."""
 

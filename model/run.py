@@ -16,6 +16,7 @@ from model.recipe import Recipe
 from model.train import Epoch, TrainConfig
 from model.views import Augmentation
 from service.errors import KinemaError
+from service.inference.card import Abstention
 from service.inference.place import TRAINING
 
 PLAN = "plan.json"
@@ -142,6 +143,7 @@ class Comparison(BaseModel):
         clips: how many were tested.
         right, right_int8: how many of them were recognised.
         changed: to how many the twins made the answer another.
+        highest_int8: the highest logit of each clip tested, in order of the data set.
     """
 
     seed: int
@@ -150,6 +152,7 @@ class Comparison(BaseModel):
     right: int
     right_int8: int
     changed: int
+    highest_int8: tuple[float, ...] = ()
 
 
 class Twins(BaseModel):
@@ -195,6 +198,7 @@ class Final(BaseModel):
         epochs: how many it was trained for: the mean of what the trials chose.
         uncalibrated, calibrated: before and after a temperature was fitted, on the logits that the trials gave to the
             clips that they tested.
+        abstention: how the head says that it does not know a clip.
     """
 
     config: ClassifierConfig
@@ -202,6 +206,12 @@ class Final(BaseModel):
     uncalibrated: Calibration
     calibrated: Calibration
     trained: tuple[Epoch, ...]
+    abstention: Abstention | None = None
+
+    def knowing(self, **measured: object) -> Self:
+        """The same with more known of its abstention, which it has."""
+        assert self.abstention is not None
+        return self.model_copy(update={"abstention": self.abstention.model_copy(update=measured)})
 
 
 class Request(BaseModel):

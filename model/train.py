@@ -135,8 +135,8 @@ class Windows:
         for rows in torch.split(torch.arange(len(self.lengths)), _FEW):
             for name, shelf in shelves.items():
                 values, lengths = self.inputs[name].of(rows), self.lengths[rows]
-                mean = _mean(values, lengths)
-                deviation = _mean((values - mean.unsqueeze(1)).square(), lengths).sqrt()
+                mean = mean_of_steps(values, lengths)
+                deviation = mean_of_steps((values - mean.unsqueeze(1)).square(), lengths).sqrt()
                 pair = torch.stack([mean - deviation, mean + deviation], 1).flatten(0, 1)
                 shelf.put(pair.numpy().astype(np.float16))
         places = np.arange(2 * len(self.lengths)).reshape(-1, 2)
@@ -182,7 +182,7 @@ def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
     much features vary, it shifts and scales that likewise.
     """
     for name, held in windows.inputs.items():
-        means = (_mean(held.of(few), windows.lengths[few]) for few in torch.split(rows, _FEW))
+        means = (mean_of_steps(held.of(few), windows.lengths[few]) for few in torch.split(rows, _FEW))
         head.standardise(name, *_moments(means, held.shape[-1]))
     if head.spread is not None:
         spread: dict[str, list[Tensor]] = {name: [] for name in head.config.features}
@@ -215,7 +215,7 @@ def _varied(head: Classifier, windows: Windows, rows: Tensor) -> dict[str, Tenso
     return {name: last(values, lengths) for name, values in varied.items()}
 
 
-def _mean(values: Tensor, lengths: Tensor) -> Tensor:
+def mean_of_steps(values: Tensor, lengths: Tensor) -> Tensor:
     """The mean over each row's steps: [B, T, ..., D] → [B * ..., D]."""
     live = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
     sums = (values * live.view(*live.shape, *[1] * (values.dim() - 2))).sum(1)

@@ -86,7 +86,8 @@ def compare(
     tested = np.flatnonzero(folds == done.fold)
     config, training = configure(done.variant, windows), done.variant.training(training)
     head = fit(config, training, windows, np.flatnonzero(folds != done.fold), seed=done.seed, epochs=done.epochs).head
-    answers, answers_int8 = (predict(head, seen, tested).argmax(1) for seen in (windows, twins))
+    logits, logits_int8 = (predict(head, seen, tested) for seen in (windows, twins))
+    answers, answers_int8 = logits.argmax(1), logits_int8.argmax(1)
     labels = windows.labels[tested]
     return Comparison(
         seed=done.seed,
@@ -95,4 +96,5 @@ def compare(
         right=int((answers == labels).sum()),
         right_int8=int((answers_int8 == labels).sum()),
         changed=int((answers != answers_int8).sum()),
+        highest_int8=tuple(logits_int8.max(1).values.tolist()),
     )

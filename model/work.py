@@ -8,11 +8,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from model import familiar
 from model.data import Clip, Dataset
 from model.evaluate import calibration, confusion, fit_temperature
 from model.explore import ExploreError
@@ -34,10 +36,11 @@ from model.report import (
     write_table,
     write_twins,
 )
-from model.run import Final, Plan, Run, Twins
+from model.run import Comparison, Final, Plan, Run, Twins
 from model.train import Windows, fit
 from model.validate import compare, configure
 from service.inference.postprocess import Prediction
+from service.video.spec import PictureSpec
 
 console = Console(stderr=True)
 """Progress and tables are for people; standard output stays free for what programs read."""
@@ -90,6 +93,7 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int, *, each_fold: b
     with progress() as bar:
         own, others = looks.read_by(kept), twins.read_by(kept)
         found = [compare(one, plan.training, own, others, folds) for one in bar.track(done, description="comparing")]
+    _hear_false_alarms(run, plan, folds, found, (own, others))
     how = "twins calibrated without the fold tested" if each_fold else "twins calibrated on pictures of all folds"
     measured = Twins(comparisons=tuple(found), calibrated=how)
     write_twins(run.int8, measured)
@@ -101,6 +105,27 @@ def _looked(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> d
     with progress() as bar:
         task = bar.add_task("looking at clips", total=len(dataset.clips))
         return look(extractor(run, plan, cache), dataset.clips, plan.views, jobs, lambda: bar.advance(task))
+
+
+def _hear_false_alarms(
+    run: Run, plan: Plan, folds: NDArray[np.int64], found: Sequence[Comparison], seen: tuple[Windows, Windows]
+) -> None:
+    """Finds out how many known clips are abstained from with the twins, where the head abstains at all."""
+    final, kinds = run.final(), familiar.kinds_read(evidence(plan))
+    if final.abstention is None:
+        return
+    clips, logits = out_of_fold([one for one in run.trials() if one.variant == plan.variants[0]])
+    tested = np.concatenate([np.flatnonzero(folds == one.fold) for one in found])
+    highest = np.concatenate([np.array(one.highest_int8) for one in found])
+    own, others = (familiar.clip_means(windows, kinds, plan.clips) for windows in seen)
+    share = familiar.false_alarms(
+        own,
+        folds,
+        by_clip(clips, logits.max(1), plan),
+        (others, by_clip(tested, highest, plan)),
+        final.abstention.threshold,
+    )
+    run.finish(final.knowing(false_alarms_int8=round(share, 4)))
 
 
 _Calibration = Mapping[Clip, Mapping[str, Pictures]]
@@ -141,7 +166,18 @@ def _seen_by_twins(
     return found
 
 
-def finish(run: Run, plan: Plan, windows: Windows) -> None:
+def evidence(plan: Plan) -> list[PictureSpec]:
+    """What the head that is kept reads."""
+    return [kind for kind in plan.recipe.evidence if kind.name in plan.variants[0].kinds]
+
+
+def by_clip(clips: NDArray[np.int64], values: NDArray[np.generic], plan: Plan) -> NDArray[np.float64]:
+    """The mean over repetitions of what was found of each clip: float64 [clips]."""
+    counts = np.maximum(np.bincount(clips, minlength=plan.clips), 1)
+    return np.bincount(clips, values.astype(np.float64), plan.clips) / counts
+
+
+def finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) -> None:
     """Trains the head that is kept, on all folds, and writes what the run has found."""
     trials = run.trials()
     kept = [one for one in trials if one.variant == plan.variants[0]]
@@ -151,7 +187,11 @@ def finish(run: Run, plan: Plan, windows: Windows) -> None:
     config = configure(plan.variants[0], windows)
     training = plan.variants[0].training(plan.training)
     fitted = fit(config, training, windows, np.arange(plan.clips), seed=0, epochs=epochs)
-    torch.save(fitted.head.state_dict(), run.head)
+    means = familiar.clip_means(windows, familiar.kinds_read(evidence(plan)), plan.clips)
+    right = by_clip(clips, logits.argmax(1) == labels, plan)
+    score, abstention = familiar.judge(means, folds, by_clip(clips, logits.max(1), plan), right)
+    head = familiar.attach(fitted.head, score)
+    torch.save(head.state_dict(), run.head)
     write_table(run.table, trials)
     write_log(run, trials, fitted.history)
     matrix = confusion(logits.argmax(1), labels, len(plan.labels))
@@ -171,11 +211,12 @@ def finish(run: Run, plan: Plan, windows: Windows) -> None:
     )
     run.finish(
         Final(
-            config=config,
+            config=head.config,
             epochs=epochs,
             uncalibrated=calibration(logits, labels),
             calibrated=calibration(logits, labels, fit_temperature(logits, labels)),
             trained=fitted.history,
+            abstention=abstention,
         )
     )
     show(run)

@@ -147,6 +147,7 @@ def models(
         "head": f"{card.recurrent.head}, {_STREAMS[card.recurrent.streams]}",
         "outputs": "\n".join(map(_output, card.recurrent.outputs)) or "no others than scores",
         "precision": _precision(bundle),
+        "abstention": _abstention(card),
         "metrics": "\n".join(f"{one.name} {one.value:.3f} on {one.clips} clips ({one.split})" for one in card.metrics),
         "licences": f"weights: {card.licences.weights}\ndata: {card.licences.data}",
         "files": "\n".join(_file(name, record) for name, record in card.files.items()),
@@ -160,6 +161,14 @@ _STREAMS = {
     True: "streams: chunks with the state handed on are the whole clip",
     False: "needs the whole window at once",
 }
+
+
+def _abstention(card: Card) -> str:
+    if card.abstention is None:
+        return "never: it has no threshold"
+    one = card.abstention
+    told = (f"{other.name}: AUROC {other.auroc:.3f} on {other.clips} clips" for other in one.strangers)
+    return "\n".join((f"from {100 * one.false_alarms:.1f} % of known clips ({one.split})", *told))
 
 
 def _output(output: Output) -> str:

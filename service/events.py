@@ -38,6 +38,7 @@ class ClipAnswered:
         timing: where the time went.
         frames_decoded, frames_padded: the receipt's account of frames.
         pictures: pictures made, by kind of evidence.
+        abstained: whether the clip is like nothing trained on; None where the model cannot tell.
     """
 
     model: str
@@ -45,6 +46,7 @@ class ClipAnswered:
     frames_decoded: int
     frames_padded: int
     pictures: Mapping[str, int]
+    abstained: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,12 @@ class Metrics:
             ["stage"],
             registry=registry,
         )
+        self._abstained = Counter(
+            "kinema_abstained",
+            "Answers to clips that are like nothing the model was trained on.",
+            model,
+            registry=registry,
+        )
         self._depth = Gauge("kinema_queue_depth", "Pictures waiting for an encoder.", registry=registry)
         self._in_progress = Gauge("kinema_requests_in_progress", "Clips in flight.", registry=registry)
         self._ready = Gauge("kinema_ready", "1 when every readiness check holds.", registry=registry)
@@ -98,12 +104,14 @@ class Metrics:
     def observe(self, event: Event) -> None:
         """Takes note of an event; may be called from any thread."""
         match event:
-            case ClipAnswered(model, timing, frames_decoded, frames_padded, pictures):
+            case ClipAnswered(model, timing, frames_decoded, frames_padded, pictures, abstained):
                 for stage, histogram in self._stages.items():
                     histogram.labels(model).observe(getattr(timing, stage))
                 self._frames.labels("decoded").inc(frames_decoded)
                 self._frames.labels("sampled").inc(sum(pictures.values()))
                 self._frames.labels("padded").inc(frames_padded)
+                if abstained is not None:  # a series that counts nothing would say that nothing was ever strange
+                    self._abstained.labels(model).inc(abstained)
             case ClipFailed(model, reason):
                 self._failures.labels(model, reason).inc()
             case BatchEncoded(kind, pictures):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from service.cost import Costs
 from service.errors import DeadlineExceeded, EngineDead
 from service.events import ClipAnswered, Observe, Timing, ignore
+from service.inference.abstain import ABSTAINED, strange
 from service.inference.batcher import Batcher, Order
 from service.inference.bundle import Bundle
 from service.inference.card import Card
@@ -60,13 +61,17 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was seen, when, how sure, and where the time went; `outputs` is None where they were not asked for."""
+    """What was seen, when, how sure, and where the time went.
+
+    `outputs` is None where they were not asked for, `abstained` where the model has no threshold.
+    """
 
     predictions: tuple[Prediction, ...]
     scores: NDArray[np.float64]
     decoded: Decoded
     timing: Timing
     outputs: tuple[WindowOutputs, ...] | None
+    abstained: bool | None
     warnings: tuple[str, ...]
 
 
@@ -147,7 +152,12 @@ class Pipeline:
         decoded = answer.decoded
         self._observe(
             ClipAnswered(
-                self.bundle.card.name, answer.timing, decoded.media.frames_decoded, decoded.padded, decoded.pictures
+                self.bundle.card.name,
+                answer.timing,
+                decoded.media.frames_decoded,
+                decoded.padded,
+                decoded.pictures,
+                answer.abstained,
             )
         )
         return answer
@@ -183,9 +193,10 @@ class Pipeline:
         if not self.batcher.alive:
             raise EngineDead("the engine stopped before the clip was answered", "Send the clip again.")
         decoded = decoding.decoded
-        further = card.recurrent.outputs if query.outputs else ()
+        names = [output.name for output in card.recurrent.outputs] if query.outputs else []
+        names += [] if card.abstention is None else [card.abstention.output]
         reading = await asyncio.get_running_loop().run_in_executor(
-            self._recurrence, self._recur, order, decoded.steps, [output.name for output in further]
+            self._recurrence, self._recur, order, decoded.steps, names
         )
         ended_s = time.perf_counter()
         values = scores(reading.logits, card.temperature)
@@ -198,7 +209,9 @@ class Pipeline:
         )
         predictions = rank(values, card.labels, query.top_k, query.min_score)
         outputs = _outputs(card, decoded, reading) if query.outputs else None
-        return Answer(predictions, values, decoded, timing, outputs, self._warnings(decoded, query))
+        abstained = None if card.abstention is None else strange(reading.outputs, card.abstention)
+        warnings = self._warnings(decoded, query, abstained=abstained is True)
+        return Answer(predictions, values, decoded, timing, outputs, abstained, warnings)
 
     async def _encode(
         self, clip: EncodedClip, task: DecodeTask, lane: LaneName, left_s: float
@@ -219,8 +232,10 @@ class Pipeline:
     def _recur(self, order: Order, steps: tuple[int, ...], outputs: list[str]) -> Reading:
         return self.bundle.recurrent.read(order.sequence.inputs(steps), outputs=outputs)
 
-    def _warnings(self, decoded: Decoded, query: Query) -> tuple[str, ...]:
+    def _warnings(self, decoded: Decoded, query: Query, *, abstained: bool) -> tuple[str, ...]:
         card, warnings = self.bundle.card, list(decoded.warnings)
+        if abstained:
+            warnings.append(ABSTAINED)
         if query.top_k > len(card.labels):
             warnings.append(f"top_k is {query.top_k}, but the model knows {len(card.labels)} labels")
         if query.outputs and not card.recurrent.outputs:
@@ -230,6 +245,7 @@ class Pipeline:
 
 def _outputs(card: Card, decoded: Decoded, reading: Reading) -> tuple[WindowOutputs, ...]:
     """What the head gave beside its logits; nothing where its card has no further outputs."""
-    if not reading.outputs:
+    values = {output.name: reading.outputs[output.name] for output in card.recurrent.outputs}
+    if not values:
         return ()
-    return by_window(reading.outputs, card.recurrent.outputs, card.plan.times_of_steps(decoded.times_s, decoded.steps))
+    return by_window(values, card.recurrent.outputs, card.plan.times_of_steps(decoded.times_s, decoded.steps))

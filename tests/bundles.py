@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.alone import look
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import (
     CARD,
     FORMAT,
+    Abstention,
     Card,
     Evidence,
     FileRecord,
@@ -122,6 +124,43 @@ def _card(name: str) -> Card:
         metrics=(),
         licences=Licences(weights="none", data="none"),
     )
+
+
+def add_abstention(bundle: Path, known: bytes, strange: bytes) -> None:
+    """Lets a bundle's head say that how light a clip is tells known clips from strange ones.
+
+    Args:
+        bundle: its directory.
+        known, strange: a clip of each; the threshold is half-way between them.
+    """
+    import onnx
+    from onnx import helper
+
+    graph = onnx.load(bundle / "recurrent.onnx")
+    graph.graph.node.extend(
+        [
+            helper.make_node("ReduceMean", ["look"], ["by_channel"], axes=[1], keepdims=0),
+            helper.make_node("ReduceMean", ["by_channel"], ["familiarity"], axes=[1], keepdims=1),
+        ]
+    )
+    graph.graph.output.append(_tensor("familiarity", "batch", 1))
+    onnx.save(graph, bundle / "recurrent.onnx")
+    relist(bundle)
+    loaded, found = Bundle.load(bundle, Device.choose("cpu", 1)), []
+    for data in (known, strange):
+        reading = loaded.recurrent.read(look(loaded, data), outputs=["familiarity"])
+        found.append(float(reading.outputs["familiarity"].mean()))
+    assert found[0] > found[1]
+    abstention = Abstention(
+        output="familiarity",
+        score="how light the clip is",
+        threshold=sum(found) / 2,
+        false_alarms=0.05,
+        accuracy_cost=1,
+        clips=2,
+        split="none",
+    )
+    edit(bundle, lambda card: card.update(abstention=abstention.model_dump(exclude_none=True)))
 
 
 def edit(bundle: Path, change: Edit) -> None:

@@ -19,6 +19,7 @@ from model.net.article import Article
 from model.net.attention import Attention, AttentionConfig
 from model.net.bidirectional import Bidirectional
 from model.net.convlstm import ConvLstm, ConvLstmConfig
+from model.net.familiar import FAMILIARITY, OUTPUT, SEEN, Familiar, FamiliarConfig
 from model.net.layernorm import LayerNormLstm
 from model.net.lstm import Lstm, LstmConfig
 from model.net.peephole import Peephole
@@ -48,6 +49,7 @@ class ClassifierConfig:
         maps: the map of the kind that the head reads with its positions, where it does.
         attention, spatial, convlstm: sizes that only the heads of these names have.
         spread: whether experts are told how much the features vary, beside their mean.
+        familiar: present where the head also says how familiar a clip is.
     """
 
     features: Mapping[str, int]
@@ -59,6 +61,7 @@ class ClassifierConfig:
     spatial: SpatialConfig = field(default_factory=SpatialConfig)
     convlstm: ConvLstmConfig = field(default_factory=ConvLstmConfig)
     spread: bool = False
+    familiar: FamiliarConfig | None = None
 
     @property
     def shape(self) -> Shape:
@@ -102,7 +105,8 @@ class Classifier(nn.Module):
     """Features to logits, with everything that has to be remembered as state.
 
     State: `votes`, the votes so far of each expert that votes, each C wide; `steps`, how many there were; the reader's
-    own; and, where experts are told how much features vary, sums of these.
+    own; sums of the features and of their squares, where experts are told how much these vary; and that of the score of
+    familiarity.
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
@@ -121,6 +125,7 @@ class Classifier(nn.Module):
             nn.init.zeros_(expert.weight)
             nn.init.zeros_(expert.bias)
         self.spread = Spread(config.features, config.labels) if config.spread else None
+        self.familiar = None if config.familiar is None else Familiar(config.features, config.familiar)
         self.reader = _READERS[config.head](config) if config.head in _READERS else None
         if self.reader is not None:
             self.dropout = SteadyDropout(config.lstm.dropout)
@@ -132,12 +137,14 @@ class Classifier(nn.Module):
         voters = len(self.config.features) + (self.reader is not None and not self.reader.sums_up)
         own = {} if self.reader is None else self.reader.state_sizes
         sums = {} if self.spread is None else self.spread.state_sizes
-        return {"votes": self.config.labels * voters, "steps": 1, **own, **sums}
+        familiar = {} if self.familiar is None else self.familiar.state_sizes
+        return {"votes": self.config.labels * voters, "steps": 1, **own, **sums, **familiar}
 
     @property
     def outputs(self) -> tuple[Output, ...]:
         """What the head gives beside logits."""
-        return () if self.reader is None else self.reader.outputs
+        own = () if self.reader is None else self.reader.outputs
+        return own if self.familiar is None else (*own, OUTPUT)
 
     @property
     def streams(self) -> bool:
@@ -174,7 +181,7 @@ class Classifier(nn.Module):
         outputs: dict[str, Tensor] = {}
         if self.reader is not None:
             reading = self.reader(given, lengths, state)
-            after, outputs = dict(reading.state), reading.outputs
+            after, outputs = dict(reading.state), dict(reading.outputs)
             (conclusions if self.reader.sums_up else votes).append(self.read(self.dropout(reading.read)))
         sums = torch.cat(votes, 2).cumsum(1) + state["votes"].unsqueeze(1)
         counts = torch.arange(1, sums.shape[1] + 1, dtype=sums.dtype).view(1, -1, 1) + state["steps"].unsqueeze(1)
@@ -189,4 +196,9 @@ class Classifier(nn.Module):
                 opinions[place] = opinions[place] + more
             after |= kept
         experts = torch.stack([*opinions, *conclusions])
+        if self.familiar is not None:
+            joint = experts.sum(0)
+            final = joint.gather(1, last[:, :, :1].expand(-1, 1, joint.shape[2]))[:, 0]
+            highest = final.max(1, keepdim=True).values
+            outputs[FAMILIARITY], after[SEEN] = self.familiar(inputs, lengths, state["steps"], state[SEEN], highest)
         return Answer(experts, {name: after[name] for name in self.state_sizes}, outputs)

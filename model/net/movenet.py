@@ -84,22 +84,26 @@ class MoveNet(nn.Module):
         channels = _STEM
         for place, (width, repeats, stride) in enumerate(_RUNS):
             expand = 1 if place == 0 else 6
-            blocks = [_Block(channels if one == 0 else width, width, stride if one == 0 else 1, expand)
-                      for one in range(repeats)]  # fmt: skip
-            runs.append(nn.Sequential(*blocks))
+            first = _Block(channels, width, stride, expand)
+            runs.append(nn.Sequential(first, *(_Block(width, width, 1, expand) for _ in range(repeats - 1))))
             channels = width
         self.runs = nn.ModuleList(runs)
         self.trunk = nn.Sequential(SameConv2d(channels, FEATURES, 1), nn.ReLU6())
         self.lateral = nn.ModuleList(
-            [SameConv2d(FEATURES, _NECK[0], 1), *(SameConv2d(_RUNS[one][0], _RUNS[one][0], 1) for one in _BRANCHES[::-1])]
+            [
+                SameConv2d(FEATURES, _NECK[0], 1),
+                *(SameConv2d(_RUNS[one][0], _RUNS[one][0], 1) for one in _BRANCHES[::-1]),
+            ]
         )
         self.neck = nn.ModuleList(
             [_separable(_NECK[0], _NECK[1]), _separable(_NECK[1], _NECK[2]), _separable(_NECK[2], _NECK[2])]
         )
         outputs = {"heat": JOINTS, "expected": 2 * JOINTS, "centre": 1, "offset": 2 * JOINTS}
         self.heads = nn.ModuleDict(
-            {name: nn.Sequential(*_separable(_NECK[2], _HEAD), SameConv2d(_HEAD, width, 1))
-             for name, width in outputs.items()}  # fmt: skip
+            {
+                name: nn.Sequential(*_separable(_NECK[2], _HEAD), SameConv2d(_HEAD, width, 1))
+                for name, width in outputs.items()
+            }
         )
         side = SIZE // _STRIDE
         # How much a person counts at each position: those in the middle count most.
@@ -132,8 +136,12 @@ class MoveNet(nn.Module):
         return [one for part in parts for one in part.modules() if isinstance(one, SameConv2d)]
 
     def _decode(self, found: dict[str, Tensor], trunk: Tensor) -> Pose:
-        """Of the pyramid's positions [N, channels, positions], the person's centre and, near where it expects them,
-        the joints."""
+        """The person's centre and, near where it expects them, the joints.
+
+        Args:
+            found: what each head says at the pyramid's positions, float32 [N, channels, positions].
+            trunk: see `Pose`.
+        """
         side = self.prior.shape[0]
         rows = torch.arange(side).float().repeat_interleave(side)
         columns = torch.arange(side).float().repeat(side)

@@ -16,7 +16,13 @@ _NOSE, _SHOULDERS, _ELBOWS, _WRISTS = 0, (5, 6), (7, 8), (9, 10)
 _HIPS, _KNEES, _ANKLES = (11, 12), (13, 14), (15, 16)
 _SIDES = tuple(
     limb
-    for one, other in ((_SHOULDERS, _ELBOWS), (_ELBOWS, _WRISTS), (_HIPS, _KNEES), (_KNEES, _ANKLES), (_SHOULDERS, _HIPS))
+    for one, other in (
+        (_SHOULDERS, _ELBOWS),
+        (_ELBOWS, _WRISTS),
+        (_HIPS, _KNEES),
+        (_KNEES, _ANKLES),
+        (_SHOULDERS, _HIPS),
+    )
     for limb in zip(one, other, strict=True)
 )
 LIMBS = (*_SIDES, _SHOULDERS, _HIPS, _WRISTS, _ANKLES, *((wrist, _NOSE) for wrist in _WRISTS))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 SUMS, SQUARES = "sums", "squares"
 """The state: sums of the features so far, and of their squares, kind after kind."""
 
-# Below this, in units of what clips differ by, a deviation is none: the root is steep at zero, where rounding would show.
+# A deviation below this, in units of what clips differ by, is none: near zero the root is so steep that rounding shows.
 _FLOOR = 0.1
 
 
@@ -62,7 +62,7 @@ class Spread(nn.Module):
         deviation = (variance + _FLOOR**2).sqrt() - _FLOOR
         last = (lengths - 1).view(-1, 1, 1).expand(-1, 1, values.shape[2])
         after = {SUMS: sums.gather(1, last)[:, 0], SQUARES: squares.gather(1, last)[:, 0]}
-        parts = deviation.split(list(self.features.values()), 2)
+        parts = torch.split(deviation, list(self.features.values()), 2)
         return dict(zip(self.features, parts, strict=True)), after
 
     def standardise(self, name: str, mean: Tensor, deviation: Tensor) -> None:

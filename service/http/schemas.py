@@ -130,6 +130,11 @@ class PredictResponse(BaseModel):
         description="what the head gave beside its scores, window by window; null unless asked for, "
         "empty where the model has no such thing"
     )
+    abstained: bool | None = Field(
+        description="whether the clip is like nothing that the model was trained on, so that its predictions mean "
+        "nothing; null where the model cannot tell",
+        examples=[False],
+    )
     warnings: list[str] = Field(description="what to know about this answer, in sentences", examples=[[]])
 
     @classmethod
@@ -153,6 +158,7 @@ class PredictResponse(BaseModel):
             sampling=SamplingOut(times_s=list(decoded.times_s), pictures=decoded.pictures, padded=decoded.padded),
             timing_ms=_timing(answer.timing, receive_s),
             outputs=None if answer.outputs is None else [OutputsOut.of(one) for one in answer.outputs],
+            abstained=answer.abstained,
             warnings=list(answer.warnings),
         )
 

@@ -197,7 +197,8 @@ def _recurrent_tensors(card: Card) -> Expected:
         Tensor(one.name, (None, *(None if side == "steps" else side for side in one.axes)), _FLOAT)
         for one in card.recurrent.outputs
     ]
-    return [*evidence, Tensor(LENGTHS, (None,), _INT64), *state], [logits, *following, *further]
+    familiarity = [] if card.abstention is None else [Tensor(card.abstention.output, (None, 1), _FLOAT)]
+    return [*evidence, Tensor(LENGTHS, (None,), _INT64), *state], [logits, *following, *further, *familiarity]
 
 
 def _window_tensors(card: Card, whole: Whole, session: Session) -> Expected:

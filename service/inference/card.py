@@ -156,6 +156,35 @@ class Metric(Part):
     split: str = Field(description="how those clips were kept apart from training")
 
 
+class Strangers(Part):
+    """How well clips of one kind that the model was not trained for are told from those that it was."""
+
+    name: str
+    clips: PositiveInt
+    auroc: float = Field(
+        ge=0, le=1, description="how often a known clip scores higher than a strange one; 0.5 is chance"
+    )
+    rejected: float = Field(ge=0, le=1, description="the share of them that the threshold rejects")
+
+
+class Abstention(Part):
+    """When an answer says that the clip is like nothing trained on.
+
+    The score is a further output of the recurrent graph, float32 [B, 1], higher where a window is more like those
+    trained on; a clip's is the mean over its windows.
+    """
+
+    output: Name
+    score: str = Field(description="how the score is made, in words")
+    threshold: float = Field(allow_inf_nan=False, description="a clip that scores less is abstained from")
+    false_alarms: float = Field(ge=0, le=1, description="the share of known clips that the threshold rejects")
+    false_alarms_int8: float | None = Field(None, ge=0, le=1, description="the same with the int8 twins")
+    accuracy_cost: float = Field(description="points of accuracy lost where an answer rejected counts as wrong")
+    clips: PositiveInt = Field(description="number of known clips it was measured on")
+    split: str = Field(description="how those clips were kept apart from training")
+    strangers: tuple[Strangers, ...] = ()
+
+
 class Licences(Part):
     """Under which terms the weights may be used and the training data were published."""
 
@@ -178,6 +207,7 @@ class Card(Part):
     temperature: PositiveFloat
     golden: Golden
     int8: Int8 | None = None
+    abstention: Abstention | None = Field(None, description="present where the model says when it does not know a clip")
     files: dict[FileName, FileRecord]
     metrics: tuple[Metric, ...]
     licences: Licences
@@ -213,6 +243,8 @@ class Card(Part):
     def _has_one_graph_if_whole(self) -> None:
         if self.whole is None:
             return
+        if self.abstention is not None:
+            raise ValueError("with 'whole' there is no 'abstention': the graph gives nothing beside its answer")
         file = self.evidence[0].file
         if self.recurrent != Recurrent(head=WHOLE, file=file, state=(), streams=False):
             raise ValueError(f"with 'whole', 'recurrent' has the head {WHOLE!r}, the file {file} and nothing to carry")
@@ -228,7 +260,8 @@ class Card(Part):
     @property
     def _output_names(self) -> tuple[str, ...]:
         state = (NEXT + part.name for part in self.recurrent.state)
-        return (LOGITS, *state, *(output.name for output in self.recurrent.outputs))
+        further = (output.name for output in self.recurrent.outputs)
+        return (LOGITS, *state, *further, *(() if self.abstention is None else (self.abstention.output,)))
 
     @property
     def plan(self) -> SamplingPlan:

@@ -42,6 +42,7 @@ ELSEWHERE = {
     ".venv/bin/kinema evaluate my_model/": "tests/system/test_train.py",
     ".venv/bin/kinema train": "tests/unit/test_model_run.py",
     ".venv/bin/kinema quantize": "tests/unit/test_model_run.py",
+    ".venv/bin/kinema strangers": "tests/unit/test_model_run.py",
     ".venv/bin/kinema export": "tests/unit/test_model_run.py",
     ".venv/bin/kinema evaluate": "tests/unit/test_model_judging.py",
     ".venv/bin/kinema compare": "tests/unit/test_model_run.py",

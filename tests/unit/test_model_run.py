@@ -19,7 +19,7 @@ from tests.require import need
 from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_dataset
 
 app = typer.Typer()
-for command in (cli.train, cli.evaluate, cli.compare, cli.quantize, cli.export):
+for command in (cli.train, cli.evaluate, cli.compare, cli.quantize, cli.strangers, cli.export):
     app.command()(command)
 
 
@@ -90,6 +90,20 @@ def test_the_bundle_loads_and_its_golden_scores_are_its_own(tiny: Tiny) -> None:
     assert [kind.name for kind in bundle.card.evidence] == ["look", "drift"]
     assert sum(bundle.card.golden.scores) == pytest.approx(1)
     assert {metric.clips for metric in bundle.card.metrics} == {8}
+
+
+def test_the_bundle_says_when_it_does_not_know_a_clip_and_how_well_strangers_are_told(tiny: Tiny) -> None:
+    (tiny.run.parent / "strangers").mkdir(exist_ok=True)
+    others = write_dataset(tiny.run.parent / "strangers", clips=4)
+    told = kinema("strangers", tiny.run, others, "--name", "others", "--cache", tiny.run / "cache")
+    assert "others: AUROC" in told.stdout
+    bundle = tiny.run.with_name("bundle-abstaining")
+    tiny.export(tiny.run, bundle)
+    abstention = Card.read(bundle).abstention
+    assert abstention is not None
+    assert (abstention.output, abstention.clips) == ("familiarity", 8)
+    assert [(one.name, one.clips) for one in abstention.strangers] == [("others", 4)]
+    Bundle.load(bundle, Device.choose("cpu", 1))
 
 
 def test_run_and_bundle_answer_alike(tiny: Tiny) -> None:
