@@ -177,6 +177,16 @@ def convlstm(weights: Weights, kind: str, kinds: list[str], inputs: Mapping[str,
     return np.array(said)
 
 
+def spread(weights: Weights, kinds: list[str], given: Mapping[str, Array]) -> Array:
+    """What the deviations of each kind's features so far come to, after each step, [T, C]."""
+    said = []
+    for step in range(1, len(given[kinds[0]]) + 1):
+        varied = {kind: np.hypot(given[kind][:step].std(0), 0.1) - 0.1 for kind in kinds}
+        scaled = {kind: (varied[kind] - weights[f"means.{kind}"]) / weights[f"deviations.{kind}"] for kind in kinds}
+        said.append(np.sum([linear(weights, f"experts.{kind}", scaled[kind]) for kind in kinds], 0))
+    return np.array(said)
+
+
 def answer(
     head: str, weights: Weights, kinds: list[str], mapped: str | None, inputs: Mapping[str, Array]
 ) -> tuple[Array, dict[str, Array]]:
@@ -188,6 +198,8 @@ def answer(
     votes = [linear(weights, f"experts.{kind}", given[kind]) for kind in kinds]
     counts = np.arange(1, len(votes[0]) + 1)[:, None]
     logits: Array = np.sum([vote.cumsum(0) / counts for vote in votes], 0)
+    if f"spread.means.{kinds[0]}" in weights:
+        logits = logits + spread(part(weights, "spread"), kinds, given)
     if head == "mean":
         return logits, {}
     reader, outputs = part(weights, "reader"), {}

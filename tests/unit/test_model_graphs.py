@@ -45,11 +45,15 @@ def make_head(name: "HeadName", kinds: Mapping[str, int]) -> "Classifier":
     """A head whose weights are all drawn, those too that training starts at zero."""
     torch.manual_seed(7)
     maps = {next(iter(kinds)): Grid(5, 7, 12)} if name in MAP_HEADS else {}
-    head = Classifier(ClassifierConfig(kinds, LABELS, name, LstmConfig(bottleneck=6, hidden=10), maps)).eval()
+    lstm = LstmConfig(bottleneck=6, hidden=10)
+    head = Classifier(ClassifierConfig(kinds, LABELS, name, lstm, maps, spread=True)).eval()
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     for given, mean in head.means.items():
         head.standardise(given, torch.rand(len(mean)), 0.5 + torch.rand(len(mean)))
+    assert head.spread is not None
+    for kind, length in kinds.items():
+        head.spread.standardise(kind, torch.rand(length), 0.5 + torch.rand(length))
     return head
 
 
@@ -281,13 +285,34 @@ def test_a_cell_starts_with_an_open_forget_gate_and_orthogonal_recurrence(name: 
         assert differ(gate @ gate.T, torch.eye(hidden)) < 1e-5
 
 
-def test_a_mean_head_answers_like_the_mean_of_its_features() -> None:
+def test_a_head_that_is_not_told_how_features_vary_says_the_same_in_its_graph(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    head = Classifier(ClassifierConfig(KINDS, LABELS, "lstm", LstmConfig(bottleneck=6, hidden=10))).eval()
+    for parameter in head.experts.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    write_recurrent(head, tmp_path / "recurrent.onnx")
+    inputs, lengths = make_inputs(head, 2, 4), torch.tensor([4, 2])
+    given = {key: value.numpy() for key, value in {**inputs, "lengths": lengths, **head.start(2)}.items()}
+    found = ort.InferenceSession(tmp_path / "recurrent.onnx").run(["logits"], given)[0]
+    with torch.no_grad():
+        expected = head(inputs, lengths, head.start(2)).logits
+    assert set(head.state_sizes) == {"votes", "steps", "h", "c"}
+    assert differ(torch.from_numpy(found[0]), expected[0]) <= RECURRENT_TOLERANCE
+    assert differ(torch.from_numpy(found[1, :2]), expected[1, :2]) <= RECURRENT_TOLERANCE
+
+
+def test_a_mean_head_answers_like_two_steps_of_the_same_mean_and_deviation() -> None:
     head = make_head("mean", KINDS)
     features = make_inputs(head, 2, 6)
     lengths = torch.tensor([6, 3])
     with torch.no_grad():
         logits = head(features, lengths, head.start(2)).logits
         for row, length in enumerate(lengths.tolist()):
-            means = {kind: values[row : row + 1, :length].mean(1, keepdim=True) for kind, values in features.items()}
-            expected = head(means, torch.tensor([1]), head.start(1)).logits[0, 0]
+            steps = {kind: values[row : row + 1, :length] for kind, values in features.items()}
+            varied = {kind: values.std(1, keepdim=True, correction=0) for kind, values in steps.items()}
+            pair = {
+                kind: values.mean(1, keepdim=True) + torch.cat([-varied[kind], varied[kind]], 1)
+                for kind, values in steps.items()
+            }
+            expected = head(pair, torch.tensor([2]), head.start(1)).logits[0, 1]
             assert differ(logits[row, length - 1], expected) <= RECURRENT_TOLERANCE
