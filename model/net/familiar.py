@@ -113,6 +113,6 @@ class Familiar(nn.Module):
         seen = seen + torch.where(live, given, torch.zeros_like(given)).sum(1)
         mean = seen / (steps + lengths.unsqueeze(1).to(seen.dtype))
         sides = list(self.lengths.values())
-        means = dict(zip(self.lengths, torch.split(mean, sides, 1), strict=True))  # type: ignore[no-untyped-call]
+        means = dict(zip(self.lengths, torch.split(mean, sides, 1), strict=True))
         strange = torch.cat([self.distances(means), -highest], 1)
         return -((strange - self.usual) / self.spread).sum(1, keepdim=True), seen
