@@ -112,6 +112,7 @@ class Familiar(nn.Module):
         live = (torch.arange(given.shape[1]).unsqueeze(0) < lengths.unsqueeze(1)).unsqueeze(2)
         seen = seen + torch.where(live, given, torch.zeros_like(given)).sum(1)
         mean = seen / (steps + lengths.unsqueeze(1).to(seen.dtype))
-        means = dict(zip(self.lengths, torch.split(mean, list(self.lengths.values()), 1), strict=True))
+        sides = list(self.lengths.values())
+        means = dict(zip(self.lengths, torch.split(mean, sides, 1), strict=True))
         strange = torch.cat([self.distances(means), -highest], 1)
         return -((strange - self.usual) / self.spread).sum(1, keepdim=True), seen

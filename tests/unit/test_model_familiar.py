@@ -75,7 +75,9 @@ def test_the_graph_says_what_numpy_says_and_chunks_are_the_whole(head: "Classifi
     names = [one.name for one in session.get_outputs()]
     start = {name: np.zeros((2, size), dtype=np.float32) for name, size in head.state_sizes.items()}
 
-    def ask(steps: slice, counts: NDArray[np.int64], state: dict[str, NDArray[np.float32]]) -> dict[str, NDArray]:
+    def ask(
+        steps: slice, counts: NDArray[np.int64], state: dict[str, NDArray[np.float32]]
+    ) -> dict[str, NDArray[np.float32]]:
         given = {"look": look[:, steps], "drift": drift[:, steps], "lengths": counts, **state}
         return dict(zip(names, session.run(None, given), strict=True))
 
