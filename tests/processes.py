@@ -1,6 +1,8 @@
 """What a process and its descendants hold, read from Linux' /proc."""
 
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -53,3 +55,13 @@ def memory_mb(pid: int) -> float:
             if line.startswith("Pss:"):
                 total += int(line.split()[1]) * 1024
     return total / 1e6
+
+
+@contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """Lets a process that is started within hear a signal, also where this one was started in the background, deaf."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

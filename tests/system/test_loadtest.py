@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.podman import free_port
+from tests.processes import heard
 from tests.samples import CLIPS, ROOT
 from tests.server import PATIENCE_S, Server, kinema
 
@@ -78,19 +79,9 @@ def test_refusals_are_told_and_a_rate_that_is_not_carried_shows_in_the_exit_code
     assert "refused (429)" in told["verdict"]
 
 
-@contextmanager
-def _heard(number: signal.Signals) -> Iterator[None]:
-    """Lets a process that is started within hear a signal, also where this one was started in the background, deaf."""
-    before = signal.signal(number, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
-
-
 def test_ctrl_c_tells_what_was_found_so_far(server: Server) -> None:
     before = server.metric("kinema_requests_total")
-    with _heard(signal.SIGINT):
+    with heard(signal.SIGINT):
         process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "bench", server.url, str(GOLF), "--seconds", "60", "--json", *EASY],
             cwd=ROOT,

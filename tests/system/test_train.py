@@ -13,6 +13,7 @@ import pytest
 from service.inference.bundle import Bundle
 from service.inference.card import Card
 from service.inference.session import Device
+from tests.processes import heard
 from tests.require import need
 from tests.samples import ROOT
 from tests.server import Server, kinema
@@ -41,14 +42,15 @@ class Folder:
         """Starts `kinema train`."""
         command = ("train", str(self.clips), "-o", str(self.directory / model), "--recipe", str(self.recipe))
         tiny = ("--cache", str(self.directory / cache), "--views", "2", "--epochs", "2", "--name", "tiny")
-        return subprocess.Popen(
-            [sys.executable, "-m", "service.cli", *command, *tiny, *options],
-            cwd=ROOT,
-            env={**os.environ, "COLUMNS": "200"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with heard(signal.SIGINT):
+            return subprocess.Popen(
+                [sys.executable, "-m", "service.cli", *command, *tiny, *options],
+                cwd=ROOT,
+                env={**os.environ, "COLUMNS": "200"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
     def train(self, model: str, *options: str) -> tuple[str, str]:
         """What `kinema train` says when it has ended well, to programs and to people."""
