@@ -69,7 +69,7 @@ def _error(differences: NDArray[np.float64], sources: Sequence[str]) -> float:
 
 def _why(found: Sequence[Contender], chosen: Contender, best: Variant) -> str:
     if len(found) == 1:
-        return f"{chosen.variant.name} is the head that was asked for."
+        return f"{chosen.variant.name} is the only head that was tried."
     kind = f"its accuracy is slightly kind, as that of the best of {len(found)}"
     if chosen.variant == best:
         return f"{best.name} has the least loss, by more than one standard error before any that is simpler; {kind}."
