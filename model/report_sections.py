@@ -71,9 +71,13 @@ def found(facts: ReportFacts) -> str:
     parts = [
         paragraphs(text(told.layout), text(told.sources)),
         items(map(text, told.advice[:_MOST_LISTED])),
-        folded(f"{len(skipped):,} clips were left out", items(_bounded(skipped))) if skipped else "",
+        folded(_left_out(len(skipped)), items(_bounded(skipped))) if skipped else "",
     ]
     return _section("What was found", parts)
+
+
+def _left_out(files: int) -> str:
+    return f"{files:,} {'file was' if files == 1 else 'files were'} left out"
 
 
 def _bounded(lines: Sequence[str]) -> Iterator[str]:
