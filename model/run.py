@@ -28,6 +28,10 @@ class RunError(KinemaError):
     """A run directory that does not fit what is asked of it."""
 
 
+_CALLED: Mapping[HeadName, str] = {"mean": "mean-pooled", "lstm": "LSTM"}
+"""The heads whose names say too little."""
+
+
 class Variant(BaseModel):
     """One head to cross-validate: which family, over which kinds of evidence, and how hard it is held back.
 
@@ -45,6 +49,12 @@ class Variant(BaseModel):
     def name(self) -> str:
         """For files and tables, for example `lstm-appearance+motion`."""
         return f"{self.head}-{'+'.join(self.kinds)}" + ("" if self.decay is None else f"-decay-{self.decay:g}")
+
+    def called(self, kinds: Sequence[str]) -> str:
+        """For people, where these kinds are all: for example `LSTM, appearance alone, weight decay 10`."""
+        head = _CALLED.get(self.head, self.head)
+        some = "" if set(self.kinds) == set(kinds) else f", {' and '.join(self.kinds)} alone"
+        return head + some + ("" if self.decay is None else f", weight decay {self.decay:g}")
 
     def training(self, usual: TrainConfig) -> TrainConfig:
         """How it is trained, where others are trained as usual."""
