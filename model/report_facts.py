@@ -101,7 +101,7 @@ class ReportFacts:
         repeated = f", repeated {plan.seeds} times" if plan.seeds > 1 else ""
         table, kinds = rows(plan, trials), [kind.name for kind in plan.recipe.evidence]
         return cls(
-            title=title or run.directory.resolve().name,
+            title=title or run.name,
             judgement=judged(kept, dataset, final.calibrated.temperature),
             split=(
                 f"{plan.folds}-fold cross-validation{repeated}: each clip was answered by heads that had been trained "

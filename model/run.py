@@ -359,6 +359,12 @@ class Run:
         self.confusion = directory / "confusion.csv"
         self.int8 = directory / "int8.csv"
 
+    @property
+    def name(self) -> str:
+        """That of its model's directory, where it is in one, else of its own."""
+        own = self.directory.resolve()
+        return own.parent.name if own.name == TRAINING else own.name
+
     @classmethod
     def open(cls, path: Path) -> Self:
         """The run in a directory, or that of the model in it, which keeps its run in `training/`."""
