@@ -222,6 +222,8 @@ class Request(BaseModel):
         head: the head asked for; None where one is to be chosen.
         views, seeds: None where they follow from the number of clips.
         folds: the most folds.
+        epochs: the most epochs.
+        patience: epochs without a better one after which training stops; 0 trains for all.
         minutes: the most that all may take; None for as long as it takes.
         baselines: whether each kind of evidence is cross-validated alone, too.
         int8: whether int8 twins are made.
@@ -236,6 +238,7 @@ class Request(BaseModel):
     seeds: int
     folds: int
     epochs: int
+    patience: int
     minutes: float | None
     baselines: bool
     int8: bool

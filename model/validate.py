@@ -47,7 +47,7 @@ def trial(
     watched = numbers[(np.flatnonzero(numbers == fold)[0] + 1) % len(numbers)]
     chosen_by: tuple[Epoch, ...] = ()
     epochs = training.horizon
-    if len(numbers) > 2:
+    if training.patience and len(numbers) > 2:
         smaller = np.flatnonzero((folds != fold) & (folds != watched))
         choice = fit(config, training, windows, smaller, seed=seed, watch=np.flatnonzero(folds == watched))
         chosen_by, epochs = choice.history, choice.best
