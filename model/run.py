@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.data import NO_FOLD, Clip, Dataset
-from model.evaluate import Calibration
+from model.evaluate import Calibration, wilson
 from model.net.classifier import MAP_HEADS, ClassifierConfig, HeadName
 from model.recipe import Recipe
 from model.train import Epoch, TrainConfig
@@ -315,6 +315,21 @@ class HeldOut(BaseModel):
     logits: tuple[tuple[float, ...], ...]
     right: int
     mean_right: int
+
+    @property
+    def clips(self) -> int:
+        """How many there are."""
+        return len(self.logits)
+
+    @property
+    def sentence(self) -> str:
+        """How good that is, for people."""
+        interval = wilson(self.right, self.clips)
+        return (
+            f"Of the {self.clips:,} clips that your split keeps out, {100 * self.right / self.clips:.1f} % are right "
+            f"(95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f}); the mean-pooled head "
+            f"{100 * self.mean_right / self.clips:.1f} %."
+        )
 
 
 class _Clips(BaseModel):
