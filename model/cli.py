@@ -95,6 +95,10 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         bool, typer.Option(help="Cross-validate each kind of evidence alone, too, and the mean-pooled head.")
     ] = True,
     int8: Annotated[bool, typer.Option(help="Make int8 twins of the encoders.")] = True,
+    finetune: Annotated[
+        bool,
+        typer.Option("--finetune", help="Train the encoders' last stages too; kept where that is surely better. Slow."),
+    ] = False,
     views: Annotated[
         int | None,
         typer.Option(min=1, help="Views of each clip: crops, mirrors, moments. [default: 3 to 9, more of few clips]"),
@@ -145,6 +149,7 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         minutes=minutes,
         baselines=baselines,
         int8=int8,
+        finetune=finetune,
     )
     title = _title(name or slug(output), version, description or "", weights_licence, data_licence)
     try:

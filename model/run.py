@@ -33,6 +33,7 @@ class Variant(BaseModel):
 
     Attributes:
         decay: the weight decay, where it is another than the plan's.
+        tuned: whether it reads what tuned encoders see, those of each fold without that fold.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,11 +41,13 @@ class Variant(BaseModel):
     head: HeadName
     kinds: tuple[str, ...]
     decay: float | None = None
+    tuned: bool = False
 
     @property
     def name(self) -> str:
         """For files and tables, for example `lstm-appearance+motion`."""
-        return f"{self.head}-{'+'.join(self.kinds)}" + ("" if self.decay is None else f"-decay-{self.decay:g}")
+        decay = "" if self.decay is None else f"-decay-{self.decay:g}"
+        return f"{self.head}-{'+'.join(self.kinds)}{decay}{'-tuned' if self.tuned else ''}"
 
     def training(self, usual: TrainConfig) -> TrainConfig:
         """How it is trained, where others are trained as usual."""
@@ -227,6 +230,7 @@ class Request(BaseModel):
         minutes: the most that all may take; None for as long as it takes.
         baselines: whether each kind of evidence is cross-validated alone, too.
         int8: whether int8 twins are made.
+        finetune: whether encoders are tuned, and kept where that is better.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -242,6 +246,7 @@ class Request(BaseModel):
     minutes: float | None
     baselines: bool
     int8: bool
+    finetune: bool = False
 
 
 class Survey(BaseModel):
@@ -434,8 +439,17 @@ class Run:
         return Dataset(self._read("clips.json", _Clips).clips)
 
     def encoder(self, kind: str) -> Path:
-        """The ONNX encoder of a kind of evidence."""
+        """The ONNX encoder of a kind of evidence that the model has: the tuned one, where it is kept."""
+        tuned = self.tuned(kind, None)
+        return tuned if tuned.is_file() else self.frozen(kind)
+
+    def frozen(self, kind: str) -> Path:
+        """The ONNX encoder of a kind of evidence as it was published."""
         return self.directory / "encoders" / f"{kind}.onnx"
+
+    def tuned(self, kind: str, fold: int | None) -> Path:
+        """The ONNX encoder that was tuned without a fold, or on all clips; its weights lie beside it."""
+        return self.directory / "encoders" / ("tuned" if fold is None else f"fold-{fold}") / f"{kind}.onnx"
 
     def twin(self, kind: str) -> Path:
         """The int8 twin of a kind's encoder."""
