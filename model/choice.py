@@ -80,3 +80,18 @@ def _why(found: Sequence[Contender], chosen: Contender, best: Variant) -> str:
         f"The {first} head has the least loss; the {kept} head is simpler and within one standard error of it "
         f"(behind by {chosen.behind:.3f}, standard error {chosen.error:.3f}); {kind}."
     )
+
+
+def told_of_tuning(choice: Choice, untuned: Variant) -> Choice:
+    """The choice with a sentence more: what tuned encoders did for the head that was chosen without them."""
+    losses = {one.variant: one for one in choice.contenders}
+    tuned = next((one for variant, one in losses.items() if variant.tuned), None)
+    if tuned is None:
+        return choice.model_copy(update={"why": f"{choice.why} There was no time to tune the encoders."})
+    frozen = losses[untuned]
+    end = "they are kept" if choice.chosen.tuned else "they are not kept"
+    sentence = (
+        f"With tuned encoders {untuned.name} has a loss of {tuned.nll:.3f} and gets {100 * tuned.accuracy:.1f} % "
+        f"right, with those as published {frozen.nll:.3f} and {100 * frozen.accuracy:.1f} %, on the same folds: {end}."
+    )
+    return choice.model_copy(update={"why": f"{choice.why} {sentence}"})

@@ -95,6 +95,10 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         bool, typer.Option(help="Cross-validate each kind of evidence alone, too, and the mean-pooled head.")
     ] = True,
     int8: Annotated[bool, typer.Option(help="Make int8 twins of the encoders.")] = True,
+    finetune: Annotated[
+        bool,
+        typer.Option("--finetune", help="Train the encoders' last stages too; kept where that is surely better. Slow."),
+    ] = False,
     views: Annotated[
         int | None,
         typer.Option(min=1, help="Views of each clip: crops, mirrors, moments. [default: 3 to 9, more of few clips]"),
@@ -104,6 +108,9 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         int, typer.Option(min=2, help="The most folds, where neither a column nor a split of yours makes them.")
     ] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="The most epochs.")] = 30,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Epochs without a better one after which training stops; 0 trains for all.")
+    ] = 10,
     recipe: Annotated[
         Path | None, typer.Option(help="JSON of what the model looks at; default: as the shipped model.")
     ] = None,
@@ -138,9 +145,11 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         seeds=seeds,
         folds=folds,
         epochs=epochs,
+        patience=patience,
         minutes=minutes,
         baselines=baselines,
         int8=int8,
+        finetune=finetune,
     )
     title = _title(name or slug(output), version, description or "", weights_licence, data_licence)
     try:

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import Progress, TaskID
 
-from model.choice import choose, contenders
+from model.choice import choose, contenders, told_of_tuning
 from model.clock import Clock
 from model.data import Clip, DataError, Dataset
 from model.encoders import share_encoder
@@ -29,9 +30,10 @@ from model.looks import Looks, extractor, look
 from model.report_facts import Found as Told
 from model.report_facts import ReportFacts
 from model.report_page import write_report
-from model.run import HeldOut, Plan, Request, Run, Survey, Trial, Variant, variants
+from model.run import HeldOut, Plan, Request, Run, RunError, Survey, Trial, Variant, variants
 from model.survey import evenly, survey, views, while_time
 from model.train import TrainConfig, fit, predict
+from model.tunings import Tunings, tunable
 from model.validate import configure, trial
 from model.views import Augmentation
 from model.work import console, finish, progress, quantize
@@ -40,12 +42,18 @@ from service.inference.place import REPORT
 
 # Of the time that there is, so much may be used up when the last head to choose from, and the last baseline, is tried.
 _CHOOSING, _COMPARING = 0.85, 0.88
+# And when the last encoder is tuned.
+_TUNING = 0.85
 # Twins are made where so much of the time would be left after them.
 _SPARE = 0.05
 # Looking in int8 takes about as long as a view of all clips, and as long again for calibration and trials.
 _TWINS = 2.5
 # The least that looking at a clip takes one process.
 _LOOK_S = 0.1
+
+
+class _OutOfTime(Exception):
+    """Tuning takes longer than there is time."""
 
 
 @dataclass
@@ -83,17 +91,23 @@ class Course:
         """
         # One thread, because sums over several depend on how many there are, and a model should not.
         torch.set_num_threads(1)
+        if self.request.finetune and not tunable(self.request.recipe):
+            raise RunError("the recipe has no kind of evidence whose encoder can be tuned", "Leave --finetune out.")
         seen = self._surveyed(found, sources)
         plan = self._plan(seen)
         self.run.keep_plan(plan)
         looks = self._looks(plan, seen)
-        plan = self._chosen(plan, seen, looks)
+        tunings = Tunings(self.run, plan, seen.inside, looks, self.jobs)
+        plan = self._chosen(plan, seen, looks, tunings)
+        kept = self._tuned_on_all(tunings) if plan.variants[0].tuned else looks
         if not (self.run.directory / "final.json").is_file():
-            self._finish(plan, seen, looks)
+            self._finish(plan, seen, looks, kept)
         self._quantize(plan, seen)
         with self._stage("writing the model"):
-            card = self._export(plan, seen, looks)
+            card = self._export(plan, seen, kept)
             self._report(seen)
+        if self.request.finetune:
+            tunings.forget(all_of_it=not plan.variants[0].tuned)
         return card
 
     @contextmanager
@@ -115,7 +129,7 @@ class Course:
         with self._stage("looking at clips"), progress() as bar:
             task = bar.add_task("looking at clips", total=len(order))
             wanted = while_time(order, self.clock, fewest)
-            looker = extractor(self.run, first, self.cache)
+            looker = extractor(self.run, first, self.cache, frozen=True)
             looked = look(looker, wanted, 1, self.jobs, lambda: bar.advance(task), broken)
         done = survey(found, sources, self.request.recipe, looked, broken, self.request.folds)
         once_s = self.clock.passed_s - began_s
@@ -141,7 +155,7 @@ class Course:
             folds=len(dataset.folds),
             recipe=self.request.recipe,
             augmentation=Augmentation(),
-            training=TrainConfig(horizon=self.request.epochs),
+            training=TrainConfig(horizon=self.request.epochs, patience=self.request.patience),
             views=1 if seen is None else seen.views,
             seeds=self.request.seeds,
             variants=tuple(dict.fromkeys((*heads, *beside))),
@@ -150,7 +164,7 @@ class Course:
     def _share_encoders(self, plan: Plan) -> None:
         for kind in plan.recipe.evidence:
             mapped = kind.name == plan.mapped
-            network, path = plan.recipe.network(kind.name), self.run.encoder(kind.name)
+            network, path = plan.recipe.network(kind.name), self.run.frozen(kind.name)
             share_encoder(self.cache / "encoders", network, kind.size, path, with_map=mapped)
 
     def _looks(self, plan: Plan, seen: Survey) -> Looks:
@@ -158,10 +172,11 @@ class Course:
         clips = seen.inside.clips
         with self._stage("looking at clips"), progress() as bar:
             task = bar.add_task(f"looking at {plan.views} views", total=len(clips))
-            files = look(extractor(self.run, plan, self.cache), clips, plan.views, self.jobs, lambda: bar.advance(task))
+            looker = extractor(self.run, plan, self.cache, frozen=True)
+            files = look(looker, clips, plan.views, self.jobs, lambda: bar.advance(task))
         return Looks.of(plan, seen.inside, files, self.run.directory)
 
-    def _chosen(self, plan: Plan, seen: Survey, looks: Looks) -> Plan:
+    def _chosen(self, plan: Plan, seen: Survey, looks: Looks, tunings: Tunings) -> Plan:
         """The plan with the head that is kept first, and without those that there was no time for."""
         folds = np.array([clip.fold for clip in seen.inside.clips])
         todo = list(itertools.product(plan.variants, range(plan.seeds), seen.inside.folds))
@@ -180,30 +195,91 @@ class Course:
         done = self.run.trials_of(plan)
         tried_heads = {one: done[one] for one in heads if one in done}
         labels = np.array([plan.labels.index(clip.label) for clip in seen.inside.clips])
-        choice = choose(tried_heads, labels, [clip.source for clip in seen.inside.clips])
+        sources = [clip.source for clip in seen.inside.clips]
+        choice = choose(tried_heads, labels, sources)
+        if self.request.finetune:
+            frozen = choice.chosen
+            done |= self._tuned(plan, frozen, done[frozen], tunings)
+            # Those that were published are the simpler ones, and come first.
+            tried_heads |= {one: trials for one, trials in done.items() if one.tuned}
+            choice = told_of_tuning(choose(tried_heads, labels, sources), frozen)
         plan = plan.keeping(choice.chosen, done)
         self.run.keep_plan(plan)
         self.run.keep_choice(choice)
         return plan
 
-    def _finish(self, plan: Plan, seen: Survey, looks: Looks) -> None:
-        with self._stage("training the head"):
-            self._answer_held_out(plan, seen, looks)
-            folds = np.array([clip.fold for clip in seen.inside.clips])
-            finish(self.run, plan, looks.read_by(plan.variants[0]), folds)
+    def _tuned(
+        self, plan: Plan, frozen: Variant, known: Sequence[Trial], tunings: Tunings
+    ) -> dict[Variant, list[Trial]]:
+        """The trials of a head on what the encoders see that were tuned without the fold tested.
 
-    def _answer_held_out(self, plan: Plan, seen: Survey, looks: Looks) -> None:
+        Its epochs are those that were chosen before: the fold that would be watched has been tuned on. Nothing, where
+        there is not time for every fold, and for all clips in the end.
+        """
+        variant = frozen.model_copy(update={"tuned": True})
+        folds = np.array([clip.fold for clip in tunings.dataset.clips])
+        numbers = tunings.dataset.folds
+        try:
+            with self._stage("tuning encoders"), progress() as bar:
+                self._see_positions(tunings, bar)
+                task = bar.add_task("tuning encoders", total=tunings.epochs * (len(numbers) + 1))
+                for place, fold in enumerate(numbers):
+                    began_s = self.clock.passed_s
+                    tunings.tune(fold, lambda: self._in_time(bar, task))
+                    looks = tunings.looks(fold)
+                    for one in known:
+                        if one.fold == fold and self.run.trial(variant, one.seed, fold) is None:
+                            windows = looks.read_by(variant)
+                            self.run.keep(trial(variant, plan.training, windows, folds, one.seed, fold, one.epochs))
+                    bar.update(task, completed=tunings.epochs * (place + 1))
+                    once_s = self.clock.passed_s - began_s
+                    if self.clock.left_s(_TUNING) < once_s * (len(numbers) - place):
+                        raise _OutOfTime
+        except _OutOfTime:
+            console.print("There is not time to tune the encoders for every fold: they stay as they are.")
+            return {}
+        kept = (self.run.trial(variant, one.seed, one.fold) for one in known)
+        return {variant: [one for one in kept if one is not None]}
+
+    def _see_positions(self, tunings: Tunings, bar: Progress) -> None:
+        task = bar.add_task("looking for tuning", total=len(tunings.dataset.clips))
+        tunings.prepare(lambda: self._in_time(bar, task))
+        bar.update(task, completed=len(tunings.dataset.clips))
+
+    def _in_time(self, bar: Progress, task: TaskID) -> None:
+        if self.clock.left_s(_TUNING) < 0:
+            raise _OutOfTime
+        bar.advance(task)
+
+    def _tuned_on_all(self, tunings: Tunings) -> Looks:
+        """What the encoders see that are kept: tuned on all clips, as long as those of each fold."""
+        with self._stage("tuning encoders"), progress() as bar:
+            task = bar.add_task("tuning encoders on all clips", total=tunings.epochs)
+            tunings.tune(None, lambda: bar.advance(task))
+            for kind in tunable(tunings.plan.recipe):
+                tunings.encoder(kind, None)
+            bar.update(task, completed=tunings.epochs)
+            return tunings.looks(None)
+
+    def _finish(self, plan: Plan, seen: Survey, looks: Looks, kept: Looks) -> None:
+        with self._stage("training the head"):
+            self._answer_held_out(plan, seen, looks, kept)
+            folds = np.array([clip.fold for clip in seen.inside.clips])
+            finish(self.run, plan, kept.read_by(plan.variants[0]), folds)
+
+    def _answer_held_out(self, plan: Plan, seen: Survey, looks: Looks, kept: Looks) -> None:
         """Tests heads that were trained on all other clips on those that the user's own split keeps out."""
         clips = seen.outside.clips
         if not clips:
             return
-        files = look(extractor(self.run, plan, self.cache), clips, 1, self.jobs, lambda: None)
-        outside = Looks.of(plan, seen.outside, files, self.run.directory)
         mean = next((one for one in plan.variants if one.head == "mean"), plan.variants[0])
-        truth = outside.means.labels.numpy()
+        truth = np.array([plan.labels.index(clip.label) for clip in clips])
         answered: list[NDArray[np.float64]] = []
         for variant in (plan.variants[0], mean):
-            inside = looks.read_by(variant)
+            looker = extractor(self.run, plan, self.cache, frozen=not variant.tuned)
+            files = look(looker, clips, 1, self.jobs, lambda: None)
+            outside = Looks.of(plan, seen.outside, files, self.run.directory)
+            inside = (kept if variant.tuned else looks).read_by(variant)
             epochs = self._epochs(variant)
             training = variant.training(plan.training)
             config = configure(variant, inside)

@@ -36,6 +36,8 @@ Means = Mapping[str, NDArray[np.float64]]
 Highest = NDArray[np.float64]
 """The highest logit of each clip by heads that were not trained on it, [clips]."""
 Unseen = tuple[Means, Highest]
+Apart = Mapping[int, Means]
+"""Mean features of all clips by fold, as encoders that were tuned without that fold see them."""
 
 
 def kinds_read(evidence: Sequence[PictureSpec]) -> tuple[str, ...]:
@@ -112,7 +114,11 @@ def distances(fitted: Familiar, means: Means, clips: NDArray[np.int64]) -> NDArr
 
 
 def out_of_fold(
-    means: Means, folds: NDArray[np.int64], highest: Highest, seen: Means | None = None
+    means: Means,
+    folds: NDArray[np.int64],
+    highest: Highest,
+    seen: Means | None = None,
+    apart: Apart | None = None,
 ) -> NDArray[np.float64]:
     """How strange every clip is to what was fitted without its fold: float64 [clips, 2 for each kind + 1].
 
@@ -121,13 +127,15 @@ def out_of_fold(
         folds: int64 [clips].
         highest: of all clips.
         seen: the same clips as other encoders see them, to measure; by default those that are fitted to.
+        apart: what to fit to instead, fold by fold, where encoders were tuned: `means` know all clips then.
     """
     found = np.zeros((len(folds), 2 * len(means) + 1))
     found[:, -1] = -highest
     for fold in np.unique(folds):
         tested = np.flatnonzero(folds == fold)
-        fitted = fit({kind: rows[folds != fold] for kind, rows in means.items()})
-        found[tested, :-1] = distances(fitted, seen or means, tested)
+        own = means if apart is None else apart[fold]
+        fitted = fit({kind: rows[folds != fold] for kind, rows in own.items()})
+        found[tested, :-1] = distances(fitted, seen or own, tested)
     return found
 
 
@@ -164,7 +172,11 @@ def threshold(
 
 
 def judge(
-    means: Means, folds: NDArray[np.int64], highest: Highest, right: NDArray[np.float64]
+    means: Means,
+    folds: NDArray[np.int64],
+    highest: Highest,
+    right: NDArray[np.float64],
+    apart: Apart | None = None,
 ) -> tuple[Familiar, Abstention]:
     """The score fitted to all clips, with the threshold that clips chose when nothing was fitted to them.
 
@@ -173,8 +185,9 @@ def judge(
         folds: int64 [clips].
         highest: of all clips.
         right: how often each clip was recognised by heads that were not trained on it, from 0 to 1.
+        apart: as of `out_of_fold`.
     """
-    unseen = out_of_fold(means, folds, highest)
+    unseen = out_of_fold(means, folds, highest, apart=apart)
     scale = Scale(unseen)
     known = scale.scores(unseen)
     chosen = round(threshold(known, right), 6)
@@ -213,7 +226,14 @@ def told_apart(
     )
 
 
-def false_alarms(means: Means, folds: NDArray[np.int64], highest: Highest, twins: Unseen, least: float) -> float:
+def false_alarms(
+    means: Means,
+    folds: NDArray[np.int64],
+    highest: Highest,
+    twins: Unseen,
+    least: float,
+    apart: Apart | None = None,
+) -> float:
     """The share of known clips that the threshold rejects as the encoders' int8 twins see them.
 
     Args:
@@ -222,9 +242,10 @@ def false_alarms(means: Means, folds: NDArray[np.int64], highest: Highest, twins
         highest: of the same.
         twins: the means and highest logits of the same clips as twins that were calibrated without their fold see them.
         least: the threshold.
+        apart: as of `out_of_fold`.
     """
-    scale = Scale(out_of_fold(means, folds, highest))
-    return float((scale.scores(out_of_fold(means, folds, twins[1], twins[0])) < least).mean())
+    scale = Scale(out_of_fold(means, folds, highest, apart=apart))
+    return float((scale.scores(out_of_fold(means, folds, twins[1], twins[0], apart)) < least).mean())
 
 
 def of_head(head: Classifier, windows: Windows, count: int) -> NDArray[np.float64]:

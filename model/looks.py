@@ -48,9 +48,10 @@ class Looks:
         return self.means if variant.head == "mean" else self.steps
 
 
-def extractor(run: Run, plan: Plan, cache: Path) -> Extractor:
-    """Looks at clips as a run does."""
-    encoders = {kind.name: run.encoder(kind.name) for kind in plan.recipe.evidence}
+def extractor(run: Run, plan: Plan, cache: Path, *, frozen: bool = False) -> Extractor:
+    """Looks at clips as a run does, or as it did before its encoders were tuned."""
+    encoder = run.frozen if frozen else run.encoder
+    encoders = {kind.name: encoder(kind.name) for kind in plan.recipe.evidence}
     return Extractor(plan.recipe, encoders, plan.augmentation, cache)
 
 

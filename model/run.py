@@ -37,6 +37,7 @@ class Variant(BaseModel):
 
     Attributes:
         decay: the weight decay, where it is another than the plan's.
+        tuned: whether it reads what tuned encoders see, those of each fold without that fold.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -44,11 +45,13 @@ class Variant(BaseModel):
     head: HeadName
     kinds: tuple[str, ...]
     decay: float | None = None
+    tuned: bool = False
 
     @property
     def name(self) -> str:
         """For files and tables, for example `lstm-appearance+motion`."""
-        return f"{self.head}-{'+'.join(self.kinds)}" + ("" if self.decay is None else f"-decay-{self.decay:g}")
+        decay = "" if self.decay is None else f"-decay-{self.decay:g}"
+        return f"{self.head}-{'+'.join(self.kinds)}{decay}{'-tuned' if self.tuned else ''}"
 
     def called(self, kinds: Sequence[str]) -> str:
         """For people, where these kinds are all: for example `LSTM, appearance alone, weight decay 10`."""
@@ -232,9 +235,12 @@ class Request(BaseModel):
         head: the head asked for; None where one is to be chosen.
         views, seeds: None where they follow from the number of clips.
         folds: the most folds.
+        epochs: the most epochs.
+        patience: epochs without a better one after which training stops; 0 trains for all.
         minutes: the most that all may take; None for as long as it takes.
         baselines: whether each kind of evidence is cross-validated alone, too.
         int8: whether int8 twins are made.
+        finetune: whether encoders are tuned, and kept where that is better.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -246,9 +252,11 @@ class Request(BaseModel):
     seeds: int
     folds: int
     epochs: int
+    patience: int
     minutes: float | None
     baselines: bool
     int8: bool
+    finetune: bool = False
 
 
 class Survey(BaseModel):
@@ -447,8 +455,17 @@ class Run:
         return Dataset(self._read("clips.json", _Clips).clips)
 
     def encoder(self, kind: str) -> Path:
-        """The ONNX encoder of a kind of evidence."""
+        """The ONNX encoder of a kind of evidence that the model has: the tuned one, where it is kept."""
+        tuned = self.tuned(kind, None)
+        return tuned if tuned.is_file() else self.frozen(kind)
+
+    def frozen(self, kind: str) -> Path:
+        """The ONNX encoder of a kind of evidence as it was published."""
         return self.directory / "encoders" / f"{kind}.onnx"
+
+    def tuned(self, kind: str, fold: int | None) -> Path:
+        """The ONNX encoder that was tuned without a fold, or on all clips; its weights lie beside it."""
+        return self.directory / "encoders" / ("tuned" if fold is None else f"fold-{fold}") / f"{kind}.onnx"
 
     def twin(self, kind: str) -> Path:
         """The int8 twin of a kind's encoder."""

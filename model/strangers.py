@@ -15,6 +15,7 @@ from model.looks import Looks, extractor, look
 from model.report import out_of_fold
 from model.run import Plan, Run, RunError
 from model.train import Windows
+from model.tunings import means_apart
 from model.work import by_clip, evidence, progress
 from service.inference.card import Strangers
 
@@ -41,7 +42,8 @@ def strangers(run: Run, strange: Sequence[Clip], name: str, cache: Path, jobs: i
     windows, others = (_looked_at(run, plan, one, cache, jobs) for one in (dataset, unlabelled))
     clips, logits = out_of_fold([one for one in run.trials() if one.variant == plan.variants[0]])
     means = familiar.clip_means(windows, familiar.kinds_read(evidence(plan)), plan.clips)
-    unseen = familiar.out_of_fold(means, folds, by_clip(clips, logits.max(1), plan))
+    highest = by_clip(clips, logits.max(1), plan)
+    unseen = familiar.out_of_fold(means, folds, highest, apart=means_apart(run, plan))
     scores = familiar.of_head(load_head(run, final), others, len(strange))
     known = familiar.Scale(unseen).scores(unseen)
     found = familiar.told_apart(name, len(strange), known, scores, final.abstention.threshold)

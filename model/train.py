@@ -43,7 +43,8 @@ class TrainConfig:
         smoothing: the share of the target that is spread over all labels (Szegedy et al., CVPR 2016).
         average: how much of the averaged weights is kept at each step (Polyak averaging); those are the result.
         horizon: the most epochs.
-        patience: epochs without a better epoch after which training stops, where a fold is watched.
+        patience: epochs without a better epoch after which training stops, where a fold is watched; 0 watches none and
+            trains for all epochs.
     """
 
     batch: int = 64

@@ -31,6 +31,7 @@ def trial(
     folds: NDArray[np.int64],
     seed: int,
     fold: int,
+    epochs: int | None = None,
 ) -> Trial:
     """Tests one fold.
 
@@ -41,13 +42,15 @@ def trial(
         folds: int64 [clips], the fold of each.
         seed: of this repetition.
         fold: the one to test.
+        epochs: how many, where that is known.
     """
     config, training = configure(variant, windows), variant.training(training)
     numbers = np.unique(folds)
     watched = numbers[(np.flatnonzero(numbers == fold)[0] + 1) % len(numbers)]
     chosen_by: tuple[Epoch, ...] = ()
-    epochs = training.horizon
-    if len(numbers) > 2:
+    choosing = epochs is None and training.patience > 0 and len(numbers) > 2
+    epochs = epochs or training.horizon
+    if choosing:
         smaller = np.flatnonzero((folds != fold) & (folds != watched))
         choice = fit(config, training, windows, smaller, seed=seed, watch=np.flatnonzero(folds == watched))
         chosen_by, epochs = choice.history, choice.best

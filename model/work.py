@@ -38,6 +38,7 @@ from model.report import (
 )
 from model.run import Comparison, Final, Plan, Run, Twins
 from model.train import Windows, fit
+from model.tunings import Tunings, means_apart
 from model.validate import compare, configure
 from service.inference.postprocess import Prediction
 from service.video.spec import PictureSpec
@@ -83,17 +84,26 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int, *, each_fold: b
     torch.set_num_threads(1)
     files = _looked(run, plan, dataset, cache, jobs)
     looks = Looks.of(plan, dataset, files, run.directory)
+    kept = plan.variants[0]
+    tunings = Tunings(run, plan, dataset, looks, jobs) if kept.tuned else None
+    # Tuned encoders that are kept know all clips, so that only those of each fold can tell what twins cost.
+    each_fold = each_fold or kept.tuned
     pictures = _pictures(plan, dataset, each_fold=each_fold)
     for kind in plan.recipe.evidence:
         write_twin(run.encoder(kind.name), _of(kind.name, pictures, dataset.clips), run.twin(kind.name))
-    twins = Looks.of(plan, dataset, _seen_by_twins(run, plan, dataset, pictures, cache, jobs, each_fold), run.directory)
+    seen = _seen_by_twins(run, plan, dataset, pictures, cache, jobs, tunings, each_fold=each_fold)
+    others = Looks.of(plan, dataset, seen, run.directory).read_by(kept)
     folds = np.array([clip.fold for clip in dataset.clips])
-    kept = plan.variants[0]
-    done = [one for one in run.trials() if one.variant == kept]
+    found: list[Comparison] = []
     with progress() as bar:
-        own, others = looks.read_by(kept), twins.read_by(kept)
-        found = [compare(one, plan.training, own, others, folds) for one in bar.track(done, description="comparing")]
-    _hear_false_alarms(run, plan, folds, found, (own, others))
+        for fold in bar.track(dataset.folds, description="comparing"):
+            own = (looks if tunings is None else tunings.looks(fold)).read_by(kept)
+            done = [one for one in run.trials() if one.variant == kept and one.fold == fold]
+            found += [compare(one, plan.training, own, others, folds) for one in done]
+    if tunings is not None:
+        tunings.forget(all_of_it=False)
+    found.sort(key=lambda one: (one.seed, one.fold))
+    _hear_false_alarms(run, plan, folds, found, (looks.read_by(kept), others))
     how = "twins calibrated without the fold tested" if each_fold else "twins calibrated on pictures of all folds"
     measured = Twins(comparisons=tuple(found), calibrated=how)
     write_twins(run.int8, measured)
@@ -104,7 +114,8 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int, *, each_fold: b
 def _looked(run: Run, plan: Plan, dataset: Dataset, cache: Path, jobs: int) -> dict[Clip, list[Path]]:
     with progress() as bar:
         task = bar.add_task("looking at clips", total=len(dataset.clips))
-        return look(extractor(run, plan, cache), dataset.clips, plan.views, jobs, lambda: bar.advance(task))
+        looker = extractor(run, plan, cache, frozen=True)
+        return look(looker, dataset.clips, plan.views, jobs, lambda: bar.advance(task))
 
 
 def _hear_false_alarms(
@@ -124,6 +135,7 @@ def _hear_false_alarms(
         by_clip(clips, logits.max(1), plan),
         (others, by_clip(tested, highest, plan)),
         final.abstention.threshold,
+        means_apart(run, plan),
     )
     run.finish(final.knowing(false_alarms_int8=round(share, 4)))
 
@@ -146,7 +158,15 @@ def _of(kind: str, pictures: _Calibration, clips: Sequence[Clip]) -> Pictures:
 
 
 def _seen_by_twins(
-    run: Run, plan: Plan, dataset: Dataset, pictures: _Calibration, cache: Path, jobs: int, each_fold: bool
+    run: Run,
+    plan: Plan,
+    dataset: Dataset,
+    pictures: _Calibration,
+    cache: Path,
+    jobs: int,
+    tunings: Tunings | None,
+    *,
+    each_fold: bool,
 ) -> dict[Clip, list[Path]]:
     """Where the features are that the twins see, those of each fold or those that are kept."""
     kinds = [kind.name for kind in plan.recipe.evidence]
@@ -160,7 +180,8 @@ def _seen_by_twins(
             if each_fold:
                 twins = {kind: Path(directory) / f"{kind}.onnx" for kind in kinds}
                 for kind, twin in twins.items():
-                    write_twin(run.encoder(kind), _of(kind, pictures, others), twin)
+                    encoder = run.encoder(kind) if tunings is None else tunings.encoder(kind, fold)
+                    write_twin(encoder, _of(kind, pictures, others), twin)
             looker = Extractor(plan.recipe, twins, plan.augmentation, cache)
             found |= look(looker, tested, 1, jobs, lambda: bar.advance(task))
     return found
@@ -189,7 +210,7 @@ def finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) -> 
     fitted = fit(config, training, windows, np.arange(plan.clips), seed=0, epochs=epochs)
     means = familiar.clip_means(windows, familiar.kinds_read(evidence(plan)), plan.clips)
     right = by_clip(clips, logits.argmax(1) == labels, plan)
-    score, abstention = familiar.judge(means, folds, by_clip(clips, logits.max(1), plan), right)
+    score, abstention = familiar.judge(means, folds, by_clip(clips, logits.max(1), plan), right, means_apart(run, plan))
     head = familiar.attach(fitted.head, score)
     torch.save(head.state_dict(), run.head)
     write_table(run.table, trials)

@@ -38,7 +38,7 @@ def kinema(*arguments: str | Path) -> Result:
 class Tiny:
     """A finished run and the bundle made of it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *further: str) -> None:
         self.data = write_dataset(directory)
         self.golden = self.data.parent / "1.avi"
         self.model, self.bundle = directory / "model", directory / "bundle"
@@ -48,6 +48,7 @@ class Tiny:
         self.options: tuple[str | Path, ...] = (
             *("train", self.data, "-o", self.model, "--recipe", recipe, "--cache", directory / "cache"),
             *("--head", "lstm", "--no-int8", "--views", "2", "--epochs", "3", "--jobs", "1"),
+            *further,
         )
         assert "is finished" in kinema(*self.options).stdout
         self.export(self.run, self.bundle)
