@@ -57,7 +57,8 @@ class Variant(BaseModel):
         """For people, where these kinds are all: for example `LSTM, appearance alone, weight decay 10`."""
         head = _CALLED.get(self.head, self.head)
         some = "" if set(self.kinds) == set(kinds) else f", {' and '.join(self.kinds)} alone"
-        return head + some + ("" if self.decay is None else f", weight decay {self.decay:g}")
+        decay = "" if self.decay is None else f", weight decay {self.decay:g}"
+        return f"{head}{some}{decay}{', tuned encoders' if self.tuned else ''}"
 
     def training(self, usual: TrainConfig) -> TrainConfig:
         """How it is trained, where others are trained as usual."""
