@@ -167,7 +167,7 @@ class _Tuning:
         drawn, segments = [], self._config.segments
         for clip in batch.tolist():
             views = self._seen.places[clip]
-            own = views[self._draw.integers(len(views))]
+            own = views[int(self._draw.integers(len(views)))]
             within = (np.arange(segments) + self._draw.uniform(size=segments)) / segments
             drawn.append(own[(within * len(own)).astype(np.int64)])
         return torch.from_numpy(self._seen.positions.take(np.stack(drawn))).float()

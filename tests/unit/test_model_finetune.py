@@ -111,7 +111,7 @@ class Tuned:
     @contextmanager
     def hurried(self) -> Iterator[None]:
         """Few clips give no encoder that is surely better, and training one well takes minutes."""
-        from model import course, finetune, tunings
+        from model import finetune
         from model.choice import choose
 
         def tune(stage, seen, clips, _, seed, advance):  # type: ignore[no-untyped-def]
@@ -123,8 +123,8 @@ class Tuned:
             return found.model_copy(update={"chosen": next((one for one in trials if one.tuned), found.chosen)})
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tunings, "tune", tune)
-            patch.setattr(course, "choose", prefer_tuned)
+            patch.setattr("model.tunings.tune", tune)
+            patch.setattr("model.course.choose", prefer_tuned)
             yield
 
 
