@@ -108,6 +108,9 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         int, typer.Option(min=2, help="The most folds, where neither a column nor a split of yours makes them.")
     ] = 5,
     epochs: Annotated[int, typer.Option(min=1, help="The most epochs.")] = 30,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Epochs without a better one after which training stops; 0 trains for all.")
+    ] = 10,
     recipe: Annotated[
         Path | None, typer.Option(help="JSON of what the model looks at; default: as the shipped model.")
     ] = None,
@@ -142,6 +145,7 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         seeds=seeds,
         folds=folds,
         epochs=epochs,
+        patience=patience,
         minutes=minutes,
         baselines=baselines,
         int8=int8,

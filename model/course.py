@@ -155,7 +155,7 @@ class Course:
             folds=len(dataset.folds),
             recipe=self.request.recipe,
             augmentation=Augmentation(),
-            training=TrainConfig(horizon=self.request.epochs),
+            training=TrainConfig(horizon=self.request.epochs, patience=self.request.patience),
             views=1 if seen is None else seen.views,
             seeds=self.request.seeds,
             variants=tuple(dict.fromkeys((*heads, *beside))),

@@ -6,7 +6,7 @@ leaves behind is known to load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from model.graph import write_metadata, write_recurrent
 from model.net.classifier import Classifier
 from model.net.familiar import FAMILIARITY
 from model.report import Row, rows
-from model.run import Final, Plan, Run, RunError, Twins
+from model.run import Final, HeldOut, Plan, Run, RunError, Twins
 from model.share import check_names, place, record
 from service.alone import answer
 from service.inference.bundle import Bundle, metadata
@@ -105,7 +105,8 @@ def _make(
     if twins is not None:
         sources |= {_twin(final, kind): run.twin(kind) for kind in final.config.features}
     files = {name: place(source, directory, name, share) for name, source in sources.items()}
-    card = _card(plan, final, head, title, _metrics(plan, rows(plan, run.trials())), clip, files)
+    metrics = (*_metrics(plan, rows(plan, run.trials())), *_held_out(run.held_out()))
+    card = _card(plan, final, head, title, metrics, clip, files)
     if twins is not None:
         card = _with_twins(card, twins, plan, final)
     # The recurrent graph alone is this bundle's own: others, of another name and version, may share its encoders.
@@ -212,6 +213,17 @@ def _metrics(plan: Plan, table: tuple[Row, ...]) -> tuple[Metric, ...]:
         )
         for place, row in enumerate(table)
     )
+
+
+def _held_out(answers: HeldOut | None) -> Iterator[Metric]:
+    """The accuracy on clips that the data's own split keeps out, where it keeps any."""
+    if answers is not None:
+        yield Metric(
+            name="accuracy on clips kept out",
+            value=round(answers.right / answers.clips, 4),
+            clips=answers.clips,
+            split="kept out by the data's own split; the head was trained on all other clips",
+        )
 
 
 def _write(directory: Path, card: Card) -> Card:

@@ -11,7 +11,6 @@ from rich.markup import escape
 
 from model.clock import Clock
 from model.course import Course
-from model.evaluate import wilson
 from model.export import Title
 from model.folder.gather import Found, gather
 from model.folder.show import show
@@ -19,7 +18,7 @@ from model.folder.sources import find_sources
 from model.folder.words import count
 from model.report import rows
 from model.report_facts import judged
-from model.run import Request, Run, RunError, Survey
+from model.run import Request, Run, RunError
 from model.survey import digest
 from model.work import console, progress
 from service.inference.place import REPORT
@@ -109,23 +108,10 @@ def _sum_up(model: Path, run: Run, clock: Clock) -> None:
     choice = run.choice()
     if choice is not None:
         say(choice.why)
-    _say_held_out(run, seen)
+    held_out = run.held_out()
+    if held_out is not None:
+        say(held_out.sentence)
     if seen.skipped:
         say(f"{count(len(seen.skipped), 'file')} left out; the report lists them.")
     say(f"All took {clock.passed_s / 60:.1f} minutes. The report: {model / REPORT}")
     typer.echo(f"{model} is finished. Serve it: kinema serve --model {shlex.quote(str(model))}")
-
-
-def _say_held_out(run: Run, seen: Survey) -> None:
-    answers = run.held_out()
-    if answers is None:
-        return
-    clips = len(seen.outside.clips)
-    interval = wilson(answers.right, clips)
-    console.print(
-        f"Of the {clips} clips that your split keeps out, {100 * answers.right / clips:.1f} % are right (95 % interval "
-        f"{100 * interval.low:.1f} to {100 * interval.high:.1f}); the mean-pooled head "
-        f"{100 * answers.mean_right / clips:.1f} %.",
-        highlight=False,
-        soft_wrap=True,
-    )

@@ -12,6 +12,7 @@ from model.data import Dataset
 from model.judgement import Judgement
 from model.report import out_of_fold, rows
 from model.run import Run, Trial
+from service.inference.card import Abstention
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Abstention:
-    """When the model says that it does not know.
-
-    Attributes:
-        threshold: the score below which it abstains (or above, where the sentence says so).
-        told: a sentence that says what the score is and at which false-alarm rate the threshold was chosen.
-    """
-
-    threshold: float
-    told: str
-
-
-@dataclass(frozen=True)
 class ReportFacts:
     """All that the page tells. Only the first three are needed; a section whose facts are missing is left out.
 
@@ -75,7 +63,8 @@ class ReportFacts:
         candidates: what was compared, in the order to be shown.
         why: a sentence that says why the chosen one was.
         trials: whose curves are drawn.
-        abstention: when the model abstains.
+        held_out: a sentence that says how good it is on clips that the data's own split keeps out.
+        abstention: when the model says that it does not know.
         took_s: what took how many seconds, in order.
     """
 
@@ -86,6 +75,7 @@ class ReportFacts:
     candidates: tuple[Candidate, ...] = ()
     why: str = ""
     trials: tuple[Trial, ...] = ()
+    held_out: str = ""
     abstention: Abstention | None = None
     took_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -98,7 +88,6 @@ class ReportFacts:
         title: str = "",
         found: Found | None = None,
         why: str = "",
-        abstention: Abstention | None = None,
         took_s: Mapping[str, float] | None = None,
     ) -> ReportFacts:
         """Of a finished run and the clips that it was trained on.
@@ -106,7 +95,7 @@ class ReportFacts:
         Raises:
             RunError: the run is not finished, or was trained on other clips.
         """
-        plan, final, trials = run.plan(), run.final(), run.trials()
+        plan, final, trials, held_out = run.plan(), run.final(), run.trials(), run.held_out()
         plan.check(dataset)
         kept = [one for one in trials if one.variant == plan.variants[0]]
         table = rows(plan, trials)
@@ -124,7 +113,8 @@ class ReportFacts:
             ),
             why=why,
             trials=tuple(kept),
-            abstention=abstention,
+            held_out="" if held_out is None else held_out.sentence,
+            abstention=final.abstention,
             took_s=took_s or {},
         )
 

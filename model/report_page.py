@@ -6,9 +6,7 @@ from pathlib import Path
 
 from model import report_sections as sections
 from model.markup import document, text
-from model.report_facts import Abstention, Candidate, Found, ReportFacts
-
-__all__ = ["Abstention", "Candidate", "Found", "ReportFacts", "write_report"]
+from model.report_facts import ReportFacts
 
 
 def write_report(path: Path, facts: ReportFacts) -> None:

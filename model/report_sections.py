@@ -13,7 +13,7 @@ from model.draw import jpeg, svg
 from model.evaluate import Interval
 from model.filmstrip import filmstrip
 from model.judgement import Judgement, Mistake
-from model.markup import bars, figure, folded, items, label, number, paragraphs, table, text
+from model.markup import bars, figure, folded, items, label, paragraphs, table, text
 from model.report_facts import ReportFacts
 
 # What is listed is bounded, so that a page of very many clips is no larger than one of a few.
@@ -34,6 +34,7 @@ def headline(facts: ReportFacts) -> str:
             f"On {clips}, {_of(told.interval)} with 95 % confidence. {text(facts.split)}",
             _how_sure(told),
             _repeated(told),
+            text(facts.held_out),
         )
         + bars(beside[:8])
     )
@@ -70,9 +71,13 @@ def found(facts: ReportFacts) -> str:
     parts = [
         paragraphs(text(told.layout), text(told.sources)),
         items(map(text, told.advice[:_MOST_LISTED])),
-        folded(f"{len(skipped):,} clips were left out", items(_bounded(skipped))) if skipped else "",
+        folded(_left_out(len(skipped)), items(_bounded(skipped))) if skipped else "",
     ]
     return _section("What was found", parts)
+
+
+def _left_out(files: int) -> str:
+    return f"{files:,} {'file was' if files == 1 else 'files were'} left out"
 
 
 def _bounded(lines: Sequence[str]) -> Iterator[str]:
@@ -191,7 +196,18 @@ def sureness(facts: ReportFacts) -> str:
 def _abstaining(facts: ReportFacts) -> Iterator[str]:
     if facts.abstention is not None:
         yield "<h3>When it says that it does not know</h3>\n"
-        yield paragraphs(f"The threshold is {number(facts.abstention.threshold)}. {text(facts.abstention.told)}")
+        told = facts.abstention
+        yield paragraphs(
+            f"A clip whose score of familiarity is below {told.threshold:.2f} is answered with <code>abstained</code>. "
+            f"Of {told.clips:,} clips of known actions, each measured by what was fitted without its fold, "
+            f"{100 * told.false_alarms:.1f} % are; where an answer so rejected counts as wrong, that costs "
+            f"{told.accuracy_cost:.1f} points of accuracy."
+        )
+        yield items(
+            f"{text(one.name)}: {100 * one.rejected:.1f} % of {one.clips:,} clips that show something else are "
+            f"rejected (AUROC {one.auroc:.3f}; 0.5 is chance)"
+            for one in told.strangers
+        )
 
 
 def _strangers(told: Judgement) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model.data import NO_FOLD, Clip, Dataset
-from model.evaluate import Calibration
+from model.evaluate import Calibration, wilson
 from model.net.classifier import MAP_HEADS, ClassifierConfig, HeadName
 from model.recipe import Recipe
 from model.train import Epoch, TrainConfig
@@ -225,6 +225,8 @@ class Request(BaseModel):
         head: the head asked for; None where one is to be chosen.
         views, seeds: None where they follow from the number of clips.
         folds: the most folds.
+        epochs: the most epochs.
+        patience: epochs without a better one after which training stops; 0 trains for all.
         minutes: the most that all may take; None for as long as it takes.
         baselines: whether each kind of evidence is cross-validated alone, too.
         int8: whether int8 twins are made.
@@ -240,6 +242,7 @@ class Request(BaseModel):
     seeds: int
     folds: int
     epochs: int
+    patience: int
     minutes: float | None
     baselines: bool
     int8: bool
@@ -317,6 +320,21 @@ class HeldOut(BaseModel):
     logits: tuple[tuple[float, ...], ...]
     right: int
     mean_right: int
+
+    @property
+    def clips(self) -> int:
+        """How many there are."""
+        return len(self.logits)
+
+    @property
+    def sentence(self) -> str:
+        """How good that is, for people."""
+        interval = wilson(self.right, self.clips)
+        return (
+            f"Of the {self.clips:,} clips that your split keeps out, {100 * self.right / self.clips:.1f} % are right "
+            f"(95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f}); the mean-pooled head "
+            f"{100 * self.mean_right / self.clips:.1f} %."
+        )
 
 
 class _Clips(BaseModel):

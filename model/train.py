@@ -21,6 +21,8 @@ from service.inference.card import MAP
 
 # Windows that are looked at together where nothing is learned: maps are large.
 _FEW = 128
+# A feature that deviates less than this share of what features deviate on average is scaled as if it deviated so much.
+_LEAST_DEVIATION = 0.1
 # Clips without which a step says little.
 _LEAST = 8
 
@@ -41,7 +43,8 @@ class TrainConfig:
         smoothing: the share of the target that is spread over all labels (Szegedy et al., CVPR 2016).
         average: how much of the averaged weights is kept at each step (Polyak averaging); those are the result.
         horizon: the most epochs.
-        patience: epochs without a better epoch after which training stops, where a fold is watched.
+        patience: epochs without a better epoch after which training stops, where a fold is watched; 0 watches none and
+            trains for all epochs.
     """
 
     batch: int = 64
@@ -201,8 +204,9 @@ def _moments(parts: Iterable[Tensor], length: int) -> tuple[Tensor, Tensor]:
         count, total, squares = count + len(rows), total + rows.sum(0), squares + rows.square().sum(0)
     mean = total / count
     variance = (squares - count * mean.square()).clamp(min=0) / max(1, count - 1)
-    # A feature that never fires has no deviation.
-    return mean.float(), variance.sqrt().float() + 1e-3
+    deviation = variance.sqrt()
+    # Of few clips many features hardly ever fire. Where one does after all, it must not outweigh all others.
+    return mean.float(), torch.maximum(deviation, _LEAST_DEVIATION * deviation.mean()).float() + 1e-3
 
 
 @torch.no_grad()

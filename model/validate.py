@@ -48,7 +48,7 @@ def trial(
     numbers = np.unique(folds)
     watched = numbers[(np.flatnonzero(numbers == fold)[0] + 1) % len(numbers)]
     chosen_by: tuple[Epoch, ...] = ()
-    choosing = epochs is None and len(numbers) > 2
+    choosing = epochs is None and training.patience > 0 and len(numbers) > 2
     epochs = epochs or training.horizon
     if choosing:
         smaller = np.flatnonzero((folds != fold) & (folds != watched))

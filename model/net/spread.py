@@ -16,6 +16,8 @@ SUMS, SQUARES = "sums", "squares"
 
 # A deviation below this, in units of what clips differ by, is none: near zero the root is so steep that rounding shows.
 _FLOOR = 0.1
+# Many features hardly ever vary: where one does, it would speak a hundred times louder than in any clip trained on.
+_LEAST, _LOUDEST = 0.1, 3.0
 
 
 class Spread(nn.Module):
@@ -69,10 +71,9 @@ class Spread(nn.Module):
         """Sets what a kind's deviations, float32 [D], are shifted and scaled by."""
         with torch.no_grad():
             self.means[name].copy_(mean)
-            self.deviations[name].copy_(deviation)
+            self.deviations[name].copy_(deviation + _LEAST)
 
     def forward(self, measured: Mapping[str, Tensor]) -> list[Tensor]:
         """The logits after each step, float32 [B, T, C] for each kind, of what `measure` gave."""
-        return [
-            self.experts[name]((measured[name] - self.means[name]) / self.deviations[name]) for name in self.features
-        ]
+        scaled = {name: (measured[name] - self.means[name]) / self.deviations[name] for name in self.features}
+        return [self.experts[name](scaled[name].clamp(-_LOUDEST, _LOUDEST)) for name in self.features]

@@ -26,7 +26,7 @@ def _page(directory: Path) -> Path:
     options = ("--recipe", str(recipe), "--cache", str(directory / "cache"), *quick)
     done = CliRunner().invoke(app, ["train", str(data), "-o", str(run), *options])
     assert done.exit_code == 0, done.output
-    kept = Run(run)
+    kept = Run.open(run)
     for trial in kept.trials():
         mistaken = tuple(tuple(reversed(row)) for row in trial.logits)
         kept.keep(trial.model_copy(update={"logits": mistaken}) if trial.fold else trial)

@@ -183,7 +183,8 @@ def spread(weights: Weights, kinds: list[str], given: Mapping[str, Array]) -> Ar
     for step in range(1, len(given[kinds[0]]) + 1):
         varied = {kind: np.hypot(given[kind][:step].std(0), 0.1) - 0.1 for kind in kinds}
         scaled = {kind: (varied[kind] - weights[f"means.{kind}"]) / weights[f"deviations.{kind}"] for kind in kinds}
-        said.append(np.sum([linear(weights, f"experts.{kind}", scaled[kind]) for kind in kinds], 0))
+        clipped = {kind: scaled[kind].clip(-3, 3) for kind in kinds}
+        said.append(np.sum([linear(weights, f"experts.{kind}", clipped[kind]) for kind in kinds], 0))
     return np.array(said)
 
 

@@ -1,6 +1,7 @@
 """A bundle is refused where its card and its files contradict each other, naming both sides."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -91,6 +92,24 @@ def one_kind_less(card: dict[str, Any]) -> None:
     card["evidence"].pop()
 
 
+def abstaining(**changed: Any) -> Edit:
+    """Has a card say how the model tells that it does not know a clip."""
+    told = {
+        "output": "certainty",
+        "score": "how sure the head is",
+        "threshold": -2.5,
+        "false_alarms": 0.05,
+        "accuracy_cost": 1,
+        "clips": 669,
+        "split": "none",
+    }
+    return lambda card: card.update(abstention=told | changed)
+
+
+def strangers(**changed: Any) -> Edit:
+    return abstaining(strangers=[{"name": "others", "clips": 90, "auroc": 0.9, "rejected": 0.4} | changed])
+
+
 @pytest.mark.parametrize(
     ("change", "card_side", "graph_side"),
     [
@@ -103,6 +122,7 @@ def one_kind_less(card: dict[str, Any]) -> None:
         (another_state, "input memory", "the graph's inputs are"),
         (a_smaller_state, r"float \[\?, 8\]", r"float \[\?, 96\]"),
         (one_kind_less, "knows no input motion", "the graph needs it"),
+        (abstaining(), "output certainty", "the graph's outputs are"),
     ],
 )
 def test_a_contradiction_is_refused_naming_both_sides(
@@ -161,6 +181,14 @@ def test_a_directory_without_a_card_is_refused(tmp_path: Path) -> None:
         (lambda card: [kind.pop("int8") for kind in card["evidence"]], "what int8 twins cost"),
         (lambda card: card["int8"]["scores"].pop(), "20 golden scores in int8 for 21 labels"),
         (lambda card: card["files"].pop("motion.int8.onnx"), r"'files' does not list motion\.int8\.onnx"),
+        (abstaining(output="logits"), "the recurrent graph's outputs repeats a name"),
+        (abstaining(threshold=math.nan), r"abstention\.threshold"),
+        (abstaining(false_alarms=1.5), r"abstention\.false_alarms"),
+        (abstaining(false_alarms_int8=-0.1), r"abstention\.false_alarms_int8"),
+        (abstaining(clips=0), r"abstention\.clips"),
+        (abstaining(sure=True), r"abstention\.sure"),
+        (strangers(auroc=2), r"abstention\.strangers\.0\.auroc"),
+        (strangers(rejected=-1), r"abstention\.strangers\.0\.rejected"),
     ],
 )
 def test_a_card_that_is_not_valid_is_refused_by_its_fault(bundle: Path, change: Edit, fault: str) -> None:

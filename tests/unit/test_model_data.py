@@ -126,6 +126,33 @@ def test_training_holds_features_as_serving_does(tmp_path: Path) -> None:
             np.testing.assert_array_equal(training[name][window, :length], served[name][window, :length])
 
 
+def test_a_feature_that_no_clip_of_few_had_does_not_outweigh_all_others(tmp_path: Path) -> None:
+    need("train", TORCH, WITHOUT_TORCH)
+    import torch
+
+    from model.net.classifier import Classifier, ClassifierConfig
+    from model.train import Windows, standardise
+
+    draw = np.random.default_rng(2)
+    places = np.zeros(6, dtype=np.int64), np.arange(6)
+    clips = []
+    for _ in range(4):
+        values = draw.random((6, 10)).astype(np.float16)
+        values[:, 9] = 0
+        clips.append([ClipFeatures({"look": KindFeatures(values, *places)}, (6,))])
+    windows = Windows.of(clips, [0, 1, 0, 1], ["look"], tmp_path)
+    head = Classifier(ClassifierConfig({"look": 10}, 2, "mean", spread=True))
+    standardise(head, windows, torch.arange(4))
+    assert head.spread is not None
+    with torch.no_grad():
+        for part in (*head.experts.parameters(), *head.spread.experts.parameters()):
+            part.fill_(0.1)
+        other = torch.rand(1, 6, 10)
+        other[:, ::2, 9] = 1
+        logits = head({"look": other}, torch.tensor([6]), head.start(1)).logits
+    assert logits.abs().max() < 100
+
+
 def test_a_fitted_temperature_makes_the_right_labels_likelier() -> None:
     draw = np.random.default_rng(3)
     labels = draw.integers(0, 4, 500)
