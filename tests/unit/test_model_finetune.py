@@ -177,3 +177,15 @@ def test_where_there_is_no_time_for_every_fold_the_encoders_stay(run: Tuned) -> 
     assert not list(encoders.glob("fold-*"))
     assert (model / "drift.onnx").read_bytes() == (encoders / "drift.onnx").read_bytes()
     assert "no time to tune" in json.loads((model / "training" / "choice.json").read_text())["why"]
+
+
+def test_twins_are_measured_with_encoders_that_do_not_know_the_fold(run: Tuned) -> None:
+    said = kinema("quantize", run.tiny.run, run.tiny.data, "--cache", run.tiny.run / "cache").stdout
+    assert "with their int8 twins" in said
+    encoders = run.tiny.run / "encoders"
+    for place in ("fold-0", "fold-1"):
+        assert (encoders / place / "drift.onnx").is_file()
+    assert (
+        json.loads((run.tiny.run / "int8.json").read_text())["calibrated"] == "twins calibrated without the fold tested"
+    )
+    assert not (run.tiny.run / "positions").exists()
