@@ -27,6 +27,13 @@ def _torch() -> None:
     need("train", TORCH, WITHOUT_TORCH)
 
 
+def test_the_pose_encoder_stays_as_it_is() -> None:
+    from model.recipe import EVERYDAY
+    from model.tunings import tunable
+
+    assert tunable(EVERYDAY) == ("appearance", "motion")
+
+
 def test_trunk_and_stage_are_the_encoder() -> None:
     import torch
 
