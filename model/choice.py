@@ -69,12 +69,15 @@ def _error(differences: NDArray[np.float64], sources: Sequence[str]) -> float:
 
 def _why(found: Sequence[Contender], chosen: Contender, best: Variant) -> str:
     if len(found) == 1:
-        return f"{chosen.variant.name} is the only head that was tried."
+        return "It is the only head that was tried."
     kind = f"its accuracy is slightly kind, as that of the best of {len(found)}"
+    first, kept = (one.called(one.kinds) for one in (best, chosen.variant))
     if chosen.variant == best:
-        return f"{best.name} has the least loss, by more than one standard error before any that is simpler; {kind}."
+        return (
+            f"The {first} head has the least loss, by more than one standard error before any that is simpler; {kind}."
+        )
     return (
-        f"{best.name} has the least loss; {chosen.variant.name} is simpler and within one standard error of it "
+        f"The {first} head has the least loss; the {kept} head is simpler and within one standard error of it "
         f"(behind by {chosen.behind:.3f}, standard error {chosen.error:.3f}); {kind}."
     )
 

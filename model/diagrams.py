@@ -59,12 +59,13 @@ def reliability(panels: Sequence[tuple[str, Sequence[Bin]]]) -> Figure:
         above.set_ylim(0, 1)
         above.set_title(title, fontsize=9.5, color=INK)
         above.set_ylabel("share right", fontsize=9, color=INK)
-        above.legend(loc="upper left", frameon=False, fontsize=8, labelcolor=INK)
         below.bar(middles, [one.count for one in held], width * 0.92, color=GREY, alpha=0.7)
         below.set_ylabel("answers", fontsize=9, color=INK)
         below.set_xlabel("score of the answer", fontsize=9, color=INK)
         for axes in (above, below):
             bare(axes)
+    shown = places[0, 0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside lower center", ncols=3, frameon=False, fontsize=8, labelcolor=INK)
     return figure
 
 

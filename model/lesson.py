@@ -100,9 +100,10 @@ def _sum_up(model: Path, run: Run, clock: Clock) -> None:
     mean = next((row for row in others if row.variant.head == "mean" and row.variant.kinds == kept.variant.kinds), None)
     told = judged([one for one in run.trials() if one.variant == kept.variant], seen.inside, 1.0)
     beside = f"; the mean-pooled head {100 * mean.accuracy:.1f} %" if mean is not None else ""
+    kinds = [kind.name for kind in plan.recipe.evidence]
     say(
-        f"{kept.variant.name} gets {100 * told.accuracy:.1f} % of {plan.clips} clips right (95 % interval "
-        f"{100 * told.interval.low:.1f} to {100 * told.interval.high:.1f}){beside}; "
+        f"The {kept.variant.called(kinds)} head gets {100 * told.accuracy:.1f} % of {plan.clips} clips right "
+        f"(95 % interval {100 * told.interval.low:.1f} to {100 * told.interval.high:.1f}){beside}; "
         f"{plan.folds}-fold cross-validation, no source in two folds."
     )
     choice = run.choice()

@@ -6,11 +6,13 @@ HTML already.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
 _CSS = Path(__file__).with_name("page.css")
+_TYPED = re.compile("`([^`]+)`")
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -31,6 +33,11 @@ def document(title: str, parts: Iterable[str]) -> str:
 def text(value: str) -> str:
     """Whatever it is, as words."""
     return escape(value, quote=True)
+
+
+def prose(sentence: str) -> str:
+    """A sentence of a program's, in which what stands between `backticks` is to be typed."""
+    return _TYPED.sub(r"<code>\1</code>", text(sentence))
 
 
 def label(name: str) -> str:
@@ -84,11 +91,11 @@ def figure(uri: str, alt: str, caption: str = "", kind: str = "") -> str:
     return f'<figure{of}><img src="{uri}" alt="{text(alt)}">{told}</figure>\n'
 
 
-def bars(scores: Iterable[tuple[str, float]]) -> str:
-    """A bar for each label with its score, best first; the labels are not HTML yet."""
+def bars(scores: Iterable[tuple[str, float, str]]) -> str:
+    """A bar for each label, as long as its score and with that in words, best first; the labels are not HTML yet."""
     lines = []
-    for place, (name, score) in enumerate(scores):
+    for place, (name, score, words) in enumerate(scores):
         kind = "other" if place else "best"
         bar = f'<i class="{kind}" style="width:{100 * score:.1f}%"></i>'
-        lines.append(f"<span>{label(name)}</span>{bar}<b>{score:.3f}</b>")
+        lines.append(f"<span>{label(name)}</span>{bar}<b>{words}</b>")
     return f'<div class="bars">{"".join(lines)}</div>\n'

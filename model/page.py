@@ -26,7 +26,7 @@ def render(found: Exploration, clip: str, progress: Progress = lambda _: None) -
         f'<p class="kicker">What {text(found.card.name)} {text(found.card.version)} saw in {text(clip)}</p>',
         f"<h1>{label(best.label)}</h1>",
         _about_clip(found),
-        bars((one.label, one.score) for one in found.predictions),
+        bars((one.label, one.score, f"{one.score:.3f}") for one in found.predictions),
         *([_primer()] if found.head.name != "mean" else []),
         *windows,
         _head(found),

@@ -77,7 +77,9 @@ def write_twins(path: Path, twins: Twins) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("seed", "fold", "clips", "right", "right_int8", "changed"))
-        table.writerows((*one.model_dump().values(),) for one in twins.comparisons)
+        table.writerows(
+            (one.seed, one.fold, one.clips, one.right, one.right_int8, one.changed) for one in twins.comparisons
+        )
 
 
 def write_log(run: Run, trials: Sequence[Trial], final: Sequence[Epoch]) -> None:

@@ -98,17 +98,20 @@ class ReportFacts:
         plan, final, trials, held_out = run.plan(), run.final(), run.trials(), run.held_out()
         plan.check(dataset)
         kept = [one for one in trials if one.variant == plan.variants[0]]
-        table = rows(plan, trials)
+        repeated = f", repeated {plan.seeds} times" if plan.seeds > 1 else ""
+        table, kinds = rows(plan, trials), [kind.name for kind in plan.recipe.evidence]
         return cls(
-            title=title or run.directory.resolve().name,
+            title=title or run.name,
             judgement=judged(kept, dataset, final.calibrated.temperature),
             split=(
-                f"{plan.folds}-fold cross-validation, repeated {plan.seeds} time(s): each clip was answered by heads "
-                "that had been trained on the other folds. No source lies in two folds."
+                f"{plan.folds}-fold cross-validation{repeated}: each clip was answered by heads that had been trained "
+                "on the other folds. No source lies in two folds."
             ),
             found=found or Found(),
             candidates=tuple(
-                Candidate(row.variant.name, row.accuracy, row.spread, f"{row.epochs:.0f} epochs", chosen=place == 0)
+                Candidate(
+                    row.variant.called(kinds), row.accuracy, row.spread, f"{row.epochs:.0f} epochs", chosen=place == 0
+                )
                 for place, row in enumerate(table)
             ),
             why=why,

@@ -13,20 +13,22 @@ from model.draw import jpeg, svg
 from model.evaluate import Interval
 from model.filmstrip import filmstrip
 from model.judgement import Judgement, Mistake
-from model.markup import bars, figure, folded, items, label, paragraphs, table, text
+from model.markup import bars, figure, folded, items, label, paragraphs, prose, table, text
 from model.report_facts import ReportFacts
 
 # What is listed is bounded, so that a page of very many clips is no larger than one of a few.
-_MOST_SHOWN, _MOST_LISTED, _MOST_CLASSES, _MOST_CONFUSIONS = 24, 60, 1000, 12
+_MOST_SHOWN, _MOST_LISTED, _MOST_CLASSES, _MOST_CONFUSIONS, _MOST_COMPARED = 24, 60, 1000, 12, 8
 _WIDE = 640
+# The confusion matrix of so few needs little room.
+_FEW_CLASSES = 8
 
 
 def headline(facts: ReportFacts) -> str:
     """How good it is, in a line and a few bars."""
     told = facts.judgement
-    beside = [("this model", told.accuracy)]
-    beside += [(f"{one.name}, for comparison", one.accuracy) for one in facts.candidates if not one.chosen]
-    beside += [("always the commonest action", told.majority), ("chance", 1 / len(told.labels))]
+    others = [(one.name, one.accuracy) for one in facts.candidates if not one.chosen][:_MOST_COMPARED]
+    plain = [("always the commonest action", told.majority), ("chance", 1 / len(told.labels))]
+    beside = [("this model", told.accuracy), *others, *plain]
     clips = f"{len(told.clips):,} clips of {len(set(told.truth.tolist()))} actions"
     return (
         f"<h1>{100 * told.accuracy:.1f} % right</h1>\n"
@@ -36,7 +38,7 @@ def headline(facts: ReportFacts) -> str:
             _repeated(told),
             text(facts.held_out),
         )
-        + bars(beside[:8])
+        + bars((name, share, f"{100 * share:.1f} %") for name, share in beside)
     )
 
 
@@ -70,7 +72,7 @@ def found(facts: ReportFacts) -> str:
     skipped = [f"<code>{text(_short(path.as_posix()))}</code>: {text(reason)}" for path, reason in told.skipped]
     parts = [
         paragraphs(text(told.layout), text(told.sources)),
-        items(map(text, told.advice[:_MOST_LISTED])),
+        paragraphs("What would help:") + items(map(prose, told.advice[:_MOST_LISTED])) if told.advice else "",
         folded(_left_out(len(skipped)), items(_bounded(skipped))) if skipped else "",
     ]
     return _section("What was found", parts)
@@ -152,7 +154,7 @@ def confusion(facts: ReportFacts) -> str:
                 svg(diagrams.confusion(told.matrix, told.labels)),
                 "confusion matrix; the list below says what is confused most",
                 "Rows are actions, columns answers, in % of each action's clips. All right would be a diagonal.",
-                kind="square",
+                kind="square" if count > _FEW_CLASSES else "small square",
             ),
             paragraphs("Confused most often:") if sentences else paragraphs("Nothing was confused."),
             items(sentences),
@@ -263,18 +265,21 @@ def _thumbnail(clip: Clip) -> str:
 
 def choice(facts: ReportFacts) -> str:
     """What was compared, what was chosen and why, and how it was trained."""
+    spreads = any(one.spread for one in facts.candidates)
     rows = [
         (
             f"<b>{label(one.name)}</b>" if one.chosen else label(one.name),
-            *_figures(one.accuracy, one.spread),
+            f"{100 * one.accuracy:.1f} %",
+            *((f"± {100 * one.spread:.1f}",) if spreads else ()),
             text(one.note),
         )
         for one in facts.candidates[:_MOST_LISTED]
     ]
+    header = ("head", "accuracy", *(("spread",) if spreads else ()), "")
     watched = [one for one in facts.trials if one.chosen_by]
     parts = [
         paragraphs(text(facts.why)),
-        table(("head", "accuracy", "spread", ""), rows, numbers=2) if rows else "",
+        table(header, rows, numbers=len(header) - 2) if rows else "",
         figure(
             svg(diagrams.curves(watched)),
             "loss and accuracy on the fold watched, by epoch",
@@ -284,10 +289,6 @@ def choice(facts: ReportFacts) -> str:
         else "",
     ]
     return _section("What was chosen, and how it learned", parts)
-
-
-def _figures(accuracy: float, spread: float) -> tuple[str, str]:
-    return f"{100 * accuracy:.1f} %", f"± {100 * spread:.1f}" if spread else ""
 
 
 def took(facts: ReportFacts) -> str:

@@ -28,6 +28,10 @@ class RunError(KinemaError):
     """A run directory that does not fit what is asked of it."""
 
 
+_CALLED: Mapping[HeadName, str] = {"mean": "mean-pooled", "lstm": "LSTM"}
+"""The heads whose names say too little."""
+
+
 class Variant(BaseModel):
     """One head to cross-validate: which family, over which kinds of evidence, and how hard it is held back.
 
@@ -48,6 +52,12 @@ class Variant(BaseModel):
         """For files and tables, for example `lstm-appearance+motion`."""
         decay = "" if self.decay is None else f"-decay-{self.decay:g}"
         return f"{self.head}-{'+'.join(self.kinds)}{decay}{'-tuned' if self.tuned else ''}"
+
+    def called(self, kinds: Sequence[str]) -> str:
+        """For people, where these kinds are all: for example `LSTM, appearance alone, weight decay 10`."""
+        head = _CALLED.get(self.head, self.head)
+        some = "" if set(self.kinds) == set(kinds) else f", {' and '.join(self.kinds)} alone"
+        return head + some + ("" if self.decay is None else f", weight decay {self.decay:g}")
 
     def training(self, usual: TrainConfig) -> TrainConfig:
         """How it is trained, where others are trained as usual."""
@@ -356,6 +366,12 @@ class Run:
         self.log = directory / "log.jsonl"
         self.confusion = directory / "confusion.csv"
         self.int8 = directory / "int8.csv"
+
+    @property
+    def name(self) -> str:
+        """That of its model's directory, where it is in one, else of its own."""
+        own = self.directory.resolve()
+        return own.parent.name if own.name == TRAINING else own.name
 
     @classmethod
     def open(cls, path: Path) -> Self:

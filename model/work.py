@@ -217,7 +217,7 @@ def finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) -> 
     write_log(run, trials, fitted.history)
     matrix = confusion(logits.argmax(1), labels, len(plan.labels))
     write_confusion(run.confusion, matrix, plan.labels)
-    row = rows(plan, trials)[0]
+    row, kinds = rows(plan, trials)[0], [kind.name for kind in plan.recipe.evidence]
     of = f"{plan.clips} clips, {plan.folds} folds, {plan.seeds} repetition(s)"
     draw_confusion(
         run.directory / "confusion-matrix.png",
@@ -228,7 +228,7 @@ def finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) -> 
     draw_curve(
         run.directory / "training-curve.png",
         kept,
-        f"One line a training, a point at the epoch chosen ({row.variant.name})",
+        f"One line a training, a point at the epoch chosen ({row.variant.called(kinds)})",
     )
     run.finish(
         Final(
@@ -248,11 +248,12 @@ def show(run: Run) -> None:
     plan, final, trials = run.plan(), run.final(), run.trials()
     folds = sorted({one.fold for one in trials})
     table = _table(f"Accuracy in %, {plan.clips} clips, mean of {plan.seeds} repetition(s)")
-    table.add_column("head / fold", no_wrap=True)
+    table.add_column("head / fold")
     for column in (*map(str, folds), "all", "spread", "epochs"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
+    kinds = [kind.name for kind in plan.recipe.evidence]
     for row in rows(plan, trials):
-        table.add_row(*_cells(row))
+        table.add_row(row.variant.called(kinds), *_cells(row))
     console.print(table)
     for name, found in (("before", final.uncalibrated), ("after", final.calibrated)):
         console.print(
@@ -276,7 +277,7 @@ def show_family(members: Sequence[Member]) -> None:
 
 def _cells(row: Row) -> list[str]:
     shares = [f"{100 * share:.1f}" for share in (*row.folds, row.accuracy)]
-    return [row.variant.name, *shares, f"±{100 * row.spread:.1f}", f"{row.epochs:.1f}"]
+    return [*shares, f"±{100 * row.spread:.1f}", f"{row.epochs:.1f}"]
 
 
 def explore(model: Path, clip: Path, page: Path) -> Prediction:

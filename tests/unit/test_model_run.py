@@ -308,6 +308,7 @@ def test_a_runs_twins_are_measured_and_go_into_its_bundle(tiny: Tiny) -> None:
     with (tiny.run / "int8.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["seed"], row["fold"], row["clips"]) for row in rows] == [("0", "0", "4"), ("0", "1", "4")]
+    assert all(len(row) == 6 for row in rows)
     directory = tiny.run / "with-twins"
     golden = tiny.data.parent / "1.avi"
     assert kinema("export", tiny.run, "-o", directory, "--golden", golden, "--name", "tiny").exit_code == 0
