@@ -217,29 +217,37 @@ class Course:
         there is not time for every fold, and for all clips in the end.
         """
         variant = frozen.model_copy(update={"tuned": True})
-        folds = np.array([clip.fold for clip in tunings.dataset.clips])
-        numbers = tunings.dataset.folds
+        todo = {fold: self._untried(variant, known, fold) for fold in tunings.dataset.folds}
         try:
             with self._stage("tuning encoders"), progress() as bar:
-                self._see_positions(tunings, bar)
-                task = bar.add_task("tuning encoders", total=tunings.epochs * (len(numbers) + 1))
-                for place, fold in enumerate(numbers):
+                if any(todo.values()):
+                    self._see_positions(tunings, bar)
+                task = bar.add_task("tuning encoders", total=tunings.epochs * (len(todo) + 1))
+                for place, (fold, trials) in enumerate(todo.items(), 1):
                     began_s = self.clock.passed_s
-                    tunings.tune(fold, lambda: self._in_time(bar, task))
-                    looks = tunings.looks(fold)
-                    for one in known:
-                        if one.fold == fold and self.run.trial(variant, one.seed, fold) is None:
-                            windows = looks.read_by(variant)
-                            self.run.keep(trial(variant, plan.training, windows, folds, one.seed, fold, one.epochs))
-                    bar.update(task, completed=tunings.epochs * (place + 1))
-                    once_s = self.clock.passed_s - began_s
-                    if self.clock.left_s(_TUNING) < once_s * (len(numbers) - place):
+                    if trials:
+                        tunings.tune(fold, lambda: self._in_time(bar, task))
+                        self._try(variant, trials, plan, tunings)
+                    bar.update(task, completed=tunings.epochs * place)
+                    # The folds that are left, and once more for all clips.
+                    if self.clock.left_s(_TUNING) < (self.clock.passed_s - began_s) * (len(todo) + 1 - place):
                         raise _OutOfTime
         except _OutOfTime:
             console.print("There is not time to tune the encoders for every fold: they stay as they are.")
             return {}
         kept = (self.run.trial(variant, one.seed, one.fold) for one in known)
         return {variant: [one for one in kept if one is not None]}
+
+    def _untried(self, variant: Variant, known: Sequence[Trial], fold: int) -> list[Trial]:
+        """Those of a fold that have not been repeated with another head."""
+        return [one for one in known if one.fold == fold and self.run.trial(variant, one.seed, fold) is None]
+
+    def _try(self, variant: Variant, known: Sequence[Trial], plan: Plan, tunings: Tunings) -> None:
+        """Repeats trials of one fold on what the encoders see that were tuned without it."""
+        folds = np.array([clip.fold for clip in tunings.dataset.clips])
+        windows = tunings.looks(known[0].fold).read_by(variant)
+        for one in known:
+            self.run.keep(trial(variant, plan.training, windows, folds, one.seed, one.fold, one.epochs))
 
     def _see_positions(self, tunings: Tunings, bar: Progress) -> None:
         task = bar.add_task("looking for tuning", total=len(tunings.dataset.clips))

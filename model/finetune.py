@@ -46,7 +46,7 @@ class TuneConfig:
         dropout: the share of the features that the classifier does not see.
     """
 
-    epochs: int = 16
+    epochs: int = 14
     segments: int = 3
     batch: int = 24
     steps: int = 8

@@ -1,6 +1,6 @@
 """The encoder in two parts: the trunk, which always stays as it is, and the last stage, which `--finetune` trains.
 
-The last stage has three quarters of the encoder's weights and looks at few positions: what the trunk gave of a picture
+The last stage has four fifths of the encoder's weights and looks at few positions: what the trunk gave of a picture
 can be kept, so that training never computes it again.
 """
 

@@ -27,6 +27,13 @@ def _torch() -> None:
     need("train", TORCH, WITHOUT_TORCH)
 
 
+def test_the_pose_encoder_stays_as_it_is() -> None:
+    from model.recipe import EVERYDAY
+    from model.tunings import tunable
+
+    assert tunable(EVERYDAY) == ("appearance", "motion")
+
+
 def test_trunk_and_stage_are_the_encoder() -> None:
     import torch
 
@@ -111,7 +118,7 @@ class Tuned:
     @contextmanager
     def hurried(self) -> Iterator[None]:
         """Few clips give no encoder that is surely better, and training one well takes minutes."""
-        from model import course, finetune, tunings
+        from model import finetune
         from model.choice import choose
 
         def tune(stage, seen, clips, _, seed, advance):  # type: ignore[no-untyped-def]
@@ -123,8 +130,8 @@ class Tuned:
             return found.model_copy(update={"chosen": next((one for one in trials if one.tuned), found.chosen)})
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tunings, "tune", tune)
-            patch.setattr(course, "choose", prefer_tuned)
+            patch.setattr("model.tunings.tune", tune)
+            patch.setattr("model.course.choose", prefer_tuned)
             yield
 
 
@@ -177,3 +184,15 @@ def test_where_there_is_no_time_for_every_fold_the_encoders_stay(run: Tuned) -> 
     assert not list(encoders.glob("fold-*"))
     assert (model / "drift.onnx").read_bytes() == (encoders / "drift.onnx").read_bytes()
     assert "no time to tune" in json.loads((model / "training" / "choice.json").read_text())["why"]
+
+
+def test_twins_are_measured_with_encoders_that_do_not_know_the_fold(run: Tuned) -> None:
+    said = kinema("quantize", run.tiny.run, run.tiny.data, "--cache", run.tiny.run / "cache").stdout
+    assert "with their int8 twins" in said
+    encoders = run.tiny.run / "encoders"
+    for place in ("fold-0", "fold-1"):
+        assert (encoders / place / "drift.onnx").is_file()
+    assert (
+        json.loads((run.tiny.run / "int8.json").read_text())["calibrated"] == "twins calibrated without the fold tested"
+    )
+    assert not (run.tiny.run / "positions").exists()
