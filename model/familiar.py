@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from model.evaluate import auroc
 from model.net.classifier import Classifier
 from model.net.familiar import FAMILIARITY, TINY, Distances, Familiar, FamiliarConfig
+from model.recipe import Recipe
 from model.train import Windows, mean_of_steps
 from service.inference.card import Abstention, Strangers
-from service.video.spec import PictureSpec
 
 # A direction takes 4 bytes for each of a kind's features, twice.
 _COMPONENTS = 64
@@ -40,13 +40,14 @@ Apart = Mapping[int, Means]
 """Mean features of all clips by fold, as encoders that were tuned without that fold see them."""
 
 
-def kinds_read(evidence: Sequence[PictureSpec]) -> tuple[str, ...]:
-    """The kinds that the score reads: those that show frames, where there are any.
+def kinds_read(recipe: Recipe, kinds: Sequence[str]) -> tuple[str, ...]:
+    """The kinds that the score reads, of those that a head reads: frames seen by the encoder of things and scenes.
 
-    Strangers move like everybody: optical flow tells them less, and dilutes what frames tell (decision 17).
+    Strangers move and stand like everybody: optical flow and pose tell them less, or not at all, and dilute what frames
+    tell (decision 17). Where there is no such kind, all are read.
     """
-    frames = tuple(kind.name for kind in evidence if kind.picture == "rgb")
-    return frames or tuple(kind.name for kind in evidence)
+    scenes = (kind.name for kind in recipe.evidence if kind.picture == "rgb" and recipe.network(kind.name) != "movenet")
+    return tuple(name for name in scenes if name in kinds) or tuple(kinds)
 
 
 def clip_means(windows: Windows, kinds: Sequence[str], count: int) -> Means:

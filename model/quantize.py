@@ -152,6 +152,7 @@ def _correct_biases(model: ModelProto, pictures: Pictures, in_float: Sequence[st
     A filter that sees edges sums to about zero; rounded it does not, and the even ground of motion pictures leaks in.
     """
     convs = [conv for conv in _convolutions(model) if conv.name not in in_float]
+    _give_biases(model, convs)
     means = _channel_means(model, [conv.input[0] for conv in convs], pictures)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for conv in convs:
@@ -161,6 +162,17 @@ def _correct_biases(model: ModelProto, pictures: Pictures, in_float: Sequence[st
         mean = means[conv.input[0]]
         bias = numpy_helper.to_array(stored[conv.input[2]]) - (added[:, 0] * mean if depthwise else added @ mean)
         stored[conv.input[2]].CopyFrom(numpy_helper.from_array(bias.astype(np.float32), conv.input[2]))
+
+
+def _give_biases(model: ModelProto, convs: Sequence[NodeProto]) -> None:
+    """Gives those without a bias one of zeros."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for conv in convs:
+        if len(conv.input) < 3:
+            outputs = stored[conv.input[1]].dims[0]
+            bias = numpy_helper.from_array(np.zeros(outputs, np.float32), f"{conv.output[0]}.bias")
+            model.graph.initializer.append(bias)
+            conv.input.append(bias.name)
 
 
 def _rounded(weights: NDArray[np.float64], top: int) -> NDArray[np.float64]:

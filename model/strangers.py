@@ -16,7 +16,7 @@ from model.report import out_of_fold
 from model.run import Plan, Run, RunError
 from model.train import Windows
 from model.tunings import means_apart
-from model.work import by_clip, evidence, progress
+from model.work import by_clip, progress
 from service.inference.card import Strangers
 
 
@@ -41,7 +41,7 @@ def strangers(run: Run, strange: Sequence[Clip], name: str, cache: Path, jobs: i
     unlabelled = Dataset(tuple(replace(clip, label=plan.labels[0]) for clip in strange))
     windows, others = (_looked_at(run, plan, one, cache, jobs) for one in (dataset, unlabelled))
     clips, logits = out_of_fold([one for one in run.trials() if one.variant == plan.variants[0]])
-    means = familiar.clip_means(windows, familiar.kinds_read(evidence(plan)), plan.clips)
+    means = familiar.clip_means(windows, familiar.kinds_read(plan.recipe, plan.variants[0].kinds), plan.clips)
     highest = by_clip(clips, logits.max(1), plan)
     unseen = familiar.out_of_fold(means, folds, highest, apart=means_apart(run, plan))
     scores = familiar.of_head(load_head(run, final), others, len(strange))

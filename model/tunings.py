@@ -126,7 +126,7 @@ class Tunings:
                 inputs[kind + MAP] = Held(maps, inputs[kind + MAP].places)
         steps = replace(self.frozen.steps, inputs=inputs)
         if fold is not None:
-            kinds = familiar.kinds_read(self.plan.recipe.evidence)
+            kinds = familiar.kinds_read(self.plan.recipe, self.plan.variants[0].kinds)
             means = familiar.clip_means(steps, kinds, len(self.dataset.clips))
             _whole(_means(self.run, fold), lambda path: _save(path, means))
         return Looks(steps, steps.pooled(self.run.directory))

@@ -41,7 +41,6 @@ from model.train import Windows, fit
 from model.tunings import Tunings, means_apart
 from model.validate import compare, configure
 from service.inference.postprocess import Prediction
-from service.video.spec import PictureSpec
 
 console = Console(stderr=True)
 """Progress and tables are for people; standard output stays free for what programs read."""
@@ -122,7 +121,7 @@ def _hear_false_alarms(
     run: Run, plan: Plan, folds: NDArray[np.int64], found: Sequence[Comparison], seen: tuple[Windows, Windows]
 ) -> None:
     """Finds out how many known clips are abstained from with the twins, where the head abstains at all."""
-    final, kinds = run.final(), familiar.kinds_read(evidence(plan))
+    final, kinds = run.final(), familiar.kinds_read(plan.recipe, plan.variants[0].kinds)
     if final.abstention is None:
         return
     clips, logits = out_of_fold([one for one in run.trials() if one.variant == plan.variants[0]])
@@ -187,11 +186,6 @@ def _seen_by_twins(
     return found
 
 
-def evidence(plan: Plan) -> list[PictureSpec]:
-    """What the head that is kept reads."""
-    return [kind for kind in plan.recipe.evidence if kind.name in plan.variants[0].kinds]
-
-
 def by_clip(clips: NDArray[np.int64], values: NDArray[np.generic], plan: Plan) -> NDArray[np.float64]:
     """The mean over repetitions of what was found of each clip: float64 [clips]."""
     counts = np.maximum(np.bincount(clips, minlength=plan.clips), 1)
@@ -208,7 +202,7 @@ def finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) -> 
     config = configure(plan.variants[0], windows)
     training = plan.variants[0].training(plan.training)
     fitted = fit(config, training, windows, np.arange(plan.clips), seed=0, epochs=epochs)
-    means = familiar.clip_means(windows, familiar.kinds_read(evidence(plan)), plan.clips)
+    means = familiar.clip_means(windows, familiar.kinds_read(plan.recipe, plan.variants[0].kinds), plan.clips)
     right = by_clip(clips, logits.argmax(1) == labels, plan)
     score, abstention = familiar.judge(means, folds, by_clip(clips, logits.max(1), plan), right, means_apart(run, plan))
     head = familiar.attach(fitted.head, score)

@@ -102,7 +102,7 @@ def test_it_says_where_it_listens_and_what_it_serves(server: Server) -> None:
     assert listening["model"] == str(BUNDLE)
     server.until(lambda: any(entry["event"] == "ready" for entry in server.log))
     ready = next(entry for entry in server.log if entry["event"] == "ready")
-    assert (ready["model"], ready["version"]) == ("everyday-actions", "1.1.1")
+    assert (ready["model"], ready["version"]) == ("everyday-actions", "1.2.0")
 
 
 def test_a_clip_posted_over_a_socket_is_answered(server: Server) -> None:
