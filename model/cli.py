@@ -270,6 +270,10 @@ def explore(
 def quantize(
     run: Annotated[Path, typer.Argument(help="A finished run.")],
     data: Annotated[Path | None, typer.Argument(help="The CSV that it was trained on; a run knows it.")] = None,
+    each_fold: Annotated[
+        bool, typer.Option(help="Measure twins that were calibrated without the fold tested: slower.")
+    ] = True,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Repetitions to measure; default: all.")] = None,
     clips: ClipsOption = None,
     cache: CacheOption = CACHE,
     jobs: JobsOption = 1,
@@ -284,7 +288,7 @@ def quantize(
     dataset = Dataset.read(data, clips) if data else opened.dataset()
     if dataset is None:
         raise RunError(f"{run} does not say which clips it is made of", "Name the CSV that it was trained on.")
-    found = work.quantize(opened, dataset, cache.expanduser(), jobs)
+    found = work.quantize(opened, dataset, cache.expanduser(), jobs, each_fold=each_fold, seeds=seeds)
     typer.echo(
         f"accuracy {100 * found.accuracy:.1f} % with the encoders, {100 * found.accuracy_int8:.1f} % with their int8 "
         f"twins; {100 * found.changed:.1f} % of the answers are others"

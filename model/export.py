@@ -138,7 +138,7 @@ def _twin(final: Final, kind: str) -> str:
 def _with_twins(card: Card, twins: Twins, plan: Plan, final: Final) -> Card:
     """The card with its twins, but for their golden scores, which are known when the files are there."""
     split = (
-        f"{plan.folds}-fold cross-validation, no source in two folds, mean of {plan.seeds} repetition(s); "
+        f"{plan.folds}-fold cross-validation, no source in two folds, mean of {twins.seeds} repetition(s); "
         f"the same heads on both, {twins.calibrated}"
     )
     int8 = Int8(accuracy_fall=round(twins.fall, 2), clips=plan.clips, split=split, scores=(0.0,) * len(plan.labels))

@@ -190,6 +190,11 @@ class Twins(BaseModel):
         return sum(one.right_int8 for one in self.comparisons) / self._tests
 
     @property
+    def seeds(self) -> int:
+        """How many repetitions were measured."""
+        return len({one.seed for one in self.comparisons})
+
+    @property
     def fall(self) -> float:
         """How many points of accuracy the twins lose, negative where they gain."""
         return 100 * (self.accuracy - self.accuracy_int8)

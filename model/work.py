@@ -59,7 +59,9 @@ def progress() -> Progress:
     )
 
 
-def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int, *, each_fold: bool = True) -> Twins:
+def quantize(
+    run: Run, dataset: Dataset, cache: Path, jobs: int, *, each_fold: bool = True, seeds: int | None = None
+) -> Twins:
     """Makes the int8 twins of a finished run's encoders and measures what they cost.
 
     For each fold, twins calibrated on clips of the other folds look at its clips. The heads of the run's trials are
@@ -73,6 +75,7 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int, *, each_fold: b
         jobs: processes.
         each_fold: whether there are twins of each fold; otherwise those that are kept look at all clips. Calibration
             reads pictures and no labels, and takes much longer than it tells.
+        seeds: how many of the run's repetitions are measured; by default all.
 
     Raises:
         RunError: the run is not finished, or was trained on other clips.
@@ -97,7 +100,7 @@ def quantize(run: Run, dataset: Dataset, cache: Path, jobs: int, *, each_fold: b
     with progress() as bar:
         for fold in bar.track(dataset.folds, description="comparing"):
             own = (looks if tunings is None else tunings.looks(fold)).read_by(kept)
-            done = [one for one in run.trials() if one.variant == kept and one.fold == fold]
+            done = [one for one in run.trials() if one.variant == kept and one.fold == fold][:seeds]
             found += [compare(one, plan.training, own, others, folds) for one in done]
     if tunings is not None:
         tunings.forget(all_of_it=False)
