@@ -91,7 +91,8 @@ def told_of_tuning(choice: Choice, untuned: Variant) -> Choice:
     frozen = losses[untuned]
     end = "they are kept" if choice.chosen.tuned else "they are not kept"
     sentence = (
-        f"With tuned encoders {untuned.name} has a loss of {tuned.nll:.3f} and gets {100 * tuned.accuracy:.1f} % "
-        f"right, with those as published {frozen.nll:.3f} and {100 * frozen.accuracy:.1f} %, on the same folds: {end}."
+        f"With tuned encoders the {untuned.called(untuned.kinds)} head has a loss of {tuned.nll:.3f} and gets "
+        f"{100 * tuned.accuracy:.1f} % right, with those as published {frozen.nll:.3f} and "
+        f"{100 * frozen.accuracy:.1f} %, on the same folds: {end}."
     )
     return choice.model_copy(update={"why": f"{choice.why} {sentence}"})

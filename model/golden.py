@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.data import Clip
+from model.views import LIMITS
 from service.errors import UndecodableClip
+from service.video.scan import Scan
 
 SMALL = 2**20
 """The most bytes of a clip that is taken as it is: every bundle carries it."""
 
 _SIDE = 320
 _FPS = 25.0
-_MS = 1000.0
+_ROUNDING_S = 1e-3
 
 
 def golden_clip(
@@ -35,7 +37,7 @@ def golden_clip(
         made: where a clip that is encoded anew is put, without the ending of its name.
 
     Raises:
-        UndecodableClip: no frame of the clip to be encoded anew can be decoded.
+        ClipError: the clip to be encoded anew cannot be decoded.
     """
     right = scores.argmax(1) == truth
     best = scores.max(1)
@@ -62,25 +64,23 @@ def _size(clip: Clip) -> int:
 
 def _cut(clip: Clip, window_s: float, made: Path) -> Path:
     """Encodes the beginning of a clip anew, in MJPEG, no side longer than 320 pixels."""
-    capture = cv2.VideoCapture(str(clip.path))
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    fps = fps if 1 <= fps <= 240 else _FPS
+    # By its bytes and not by its name: where clips of strangers are decoded, FFmpeg may open no files.
+    scan = Scan(clip.path.read_bytes(), LIMITS)
+    fps = scan.header.fps if 1 <= scan.header.fps <= 240 else _FPS
     ends_s = min(clip.start_s + window_s, clip.end_s or float("inf"))
     writer: cv2.VideoWriter | None = None
-    while capture.grab():
-        moment_s = capture.get(cv2.CAP_PROP_POS_MSEC) / _MS
-        if moment_s < clip.start_s:
+    for moment_s in scan:
+        if moment_s < clip.start_s - _ROUNDING_S:
             continue
-        if moment_s >= ends_s and writer is not None:
+        if moment_s >= ends_s - _ROUNDING_S and writer is not None:
             break
-        _, frame = capture.retrieve()
+        frame = scan.retrieve()
         height, width = frame.shape[:2]
         shrink = min(1.0, _SIDE / max(height, width))
         size = (max(2, round(width * shrink)), max(2, round(height * shrink)))
         if writer is None:
             writer = cv2.VideoWriter(str(made), cv2.VideoWriter.fourcc(*"MJPG"), fps, size)
         writer.write(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
-    capture.release()
     if writer is None:
         raise UndecodableClip(f"no frame of {clip.path} could be decoded", "Name a golden clip with --golden.")
     writer.release()

@@ -20,9 +20,6 @@ FEATURES = 1280
 MAP_CHANNELS = 320
 """Length of the vector at each position of the map."""
 
-SHRINK = 32
-"""How many pixels of a picture's side a position of the map stands for."""
-
 _STEM = 32
 # TensorFlow's batch normalisation, which the weights were trained with, has a larger epsilon than torch's.
 _BN_EPSILON = 1e-3

@@ -9,6 +9,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from model.views import LIMITS
+from service.video.scan import Scan
 from tests.require import need
 from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
@@ -33,8 +35,8 @@ def _torch() -> None:
 
 @pytest.fixture(scope="module")
 def pictures() -> "torch.Tensor":
-    capture = cv2.VideoCapture(str(CLIP))
-    frames = [capture.read()[1] for _ in range(3)]
+    scan = Scan(CLIP.read_bytes(), LIMITS)
+    frames = [scan.retrieve() for _ in zip(range(3), scan, strict=False)]
     squeezed = [cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA)[:, :, ::-1] for frame in frames]
     return torch.from_numpy(np.stack(squeezed))
 
