@@ -34,12 +34,13 @@ class Judged:
 
     def __init__(self, directory: Path) -> None:
         data = write_dataset(directory)
-        self.run, self.bundle, self.folder = directory / "run", directory / "bundle", directory / "folder"
+        self.directory, self.bundle, self.folder = directory, directory / "bundle", directory / "folder"
+        self.run = directory / "model" / "training"
         self.cache = directory / "cache"
         recipe = directory / "recipe.json"
         recipe.write_text(TINY.model_dump_json())
-        quick = ("--head", "mean", "--no-baselines", "--views", "1", "--seeds", "1", "--epochs", "2")
-        kinema("train", data, "-o", self.run, "--recipe", recipe, "--cache", self.cache, *quick)
+        quick = ("--head", "mean", "--no-baselines", "--views", "1", "--epochs", "2", "--no-int8")
+        kinema("train", data, "-o", self.run.parent, "--recipe", recipe, "--cache", self.cache, *quick)
         golden = directory / "1.avi"
         kinema("export", self.run, "-o", self.bundle, "--golden", golden, "--name", "tiny")
         for label, drift in (("left", 4), ("right", -4), ("upwards & <b>", 0)):
@@ -63,7 +64,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_a_folder_is_judged_and_strangers_and_bad_clips_do_not_end_it(judged: Judged) -> None:
     found = {}
     for where, jobs in ((judged.run, "1"), (judged.bundle, "2")):
-        output = judged.run.with_name(f"of-{where.name}")
+        output = judged.directory / f"of-{where.name}"
         done = kinema("evaluate", where, judged.folder, "-o", output, "--cache", judged.cache, "--jobs", jobs)
         assert re.search(r"accuracy .* on 4 clips", done.stdout)
         assert "2 strangers" in done.stdout
@@ -94,12 +95,12 @@ def test_a_run_is_judged_by_its_own_folds(judged: Judged, tmp_path: Path) -> Non
     assert np.sum(matrix) == 8
     page = (tmp_path / "folds" / "report.html").read_text()
     assert "2-fold cross-validation" in page
-    again = kinema("evaluate", judged.run, judged.run.parent / "clips.csv", "--folds")
+    again = kinema("evaluate", judged.run, judged.directory / "clips.csv", "--folds")
     assert again.stdout == said
 
 
 def test_clips_that_it_was_trained_on_are_told(judged: Judged, tmp_path: Path) -> None:
-    table = judged.run.parent / "some.csv"
+    table = judged.directory / "some.csv"
     table.write_text("path,label\n0.avi,left\n1.avi,right\n")
     kinema("evaluate", judged.run, table, "-o", tmp_path, "--cache", judged.cache)
     assert "trained on 2 of these 2 clips" in (tmp_path / "report.html").read_text()
@@ -109,7 +110,7 @@ def test_what_cannot_be_judged_is_said_in_words(judged: Judged, tmp_path: Path) 
     assert kinema("evaluate", judged.bundle).exit_code == 2  # a bundle has no folds
     strangers = tmp_path / "strangers" / "upwards"
     strangers.mkdir(parents=True)
-    shutil.copyfile(judged.run.parent / "0.avi", strangers / "0.avi")
+    shutil.copyfile(judged.directory / "0.avi", strangers / "0.avi")
     with pytest.raises(KinemaError, match="knows no action upwards"):
         kinema("evaluate", judged.bundle, strangers.parent, "--cache", judged.cache)
     (tmp_path / "file").write_text("in the way")
