@@ -75,7 +75,8 @@ class SamplingOut(BaseModel):
         description="timestamps of the frames looked at, from the container", examples=[[0.0, 0.066667, 0.133333]]
     )
     pictures: dict[str, int] = Field(
-        description="pictures that encoders read, by kind of evidence", examples=[{"appearance": 4, "motion": 16, "pose": 6}]
+        description="pictures that encoders read, by kind of evidence",
+        examples=[{"appearance": 4, "motion": 16, "pose": 6}],
     )
     padded: int = Field(description="moments without a frame of their own: the one before was repeated", examples=[0])
 
@@ -212,7 +213,9 @@ class ModelSummary(ModelName):
 
     description: str
     labels: list[str] = Field(examples=[["brush_hair", "catch", "clap"]])
-    evidence: list[str] = Field(description="the kinds of evidence that it reads", examples=[["appearance", "motion", "pose"]])
+    evidence: list[str] = Field(
+        description="the kinds of evidence that it reads", examples=[["appearance", "motion", "pose"]]
+    )
     head: str = Field(description="the family of its recurrent head", examples=["lstm"])
     streams: bool = Field(
         description="whether a clip read in chunks, with the state handed on, gets the answer of the whole clip",

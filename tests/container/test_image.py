@@ -13,8 +13,8 @@ from tests.container.conftest import Golden
 
 pytestmark = pytest.mark.container
 
-# The official base image is 130 MB, and 450 MB is the aim.
-MOST_MB_OVER_BASE = 320
+# The official base image is 130 MB. 450 MB were the aim; the pose encoder and its twin take 15 MB more.
+MOST_MB_OVER_BASE = 335
 
 
 def _facts(image: str) -> dict[str, Any]:
