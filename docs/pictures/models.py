@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from model import draw
 from model.explore import Exploration, Window, explore
+from model.witness import Values
 
 _DPI = 130
 _COLUMNS = 8
@@ -48,7 +49,7 @@ def attention_picture(found: Exploration) -> Figure:
     return _sheet(window, found.head.mapped or _frames(found), lambda step: float(maps[step].max()), maps)
 
 
-def _sheet(window: Window, kind: str, most: Callable[[int], float], maps: draw.Values) -> Figure:
+def _sheet(window: Window, kind: str, most: Callable[[int], float], maps: Values) -> Figure:
     rows = -(-window.steps // _COLUMNS)
     figure = Figure(figsize=(9, 1.32 * rows), layout="constrained")
     for axes in (grid := figure.subplots(rows, _COLUMNS, squeeze=False)).flat:
