@@ -99,7 +99,7 @@ def test_the_cost_of_a_moment_is_measured(tmp_path: Path) -> None:
     costs = json.loads(figures.read_text())["costs"]
     assert {(one["kind"], one["precision"], one["batch"]) for one in costs} == {
         (kind, precision, batch)
-        for kind in ("appearance", "motion")
+        for kind in ("appearance", "motion", "pose")
         for precision in ("fp32", "int8")
         for batch in (1, 4)
     }
