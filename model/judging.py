@@ -17,8 +17,9 @@ from model import diagrams
 from model.data import Clip, DataError, Dataset
 from model.evaluate import softmax
 from model.export import load_head
-from model.features import ClipFeatures, Extractor
+from model.features import ClipFeatures
 from model.judgement import Judgement
+from model.looks import extractor
 from model.report import draw_confusion, write_confusion
 from model.run import Run
 from model.train import Windows, predict
@@ -110,7 +111,6 @@ def _of_run(where: Path, clips: Iterable[Clip], cache: Path, jobs: int, advance:
     run = Run(where)
     plan, head = run.plan(), load_head(run, run.final())
     kinds = [kind.name for kind in plan.recipe.evidence]
-    extractor = Extractor(plan.recipe, {kind: run.encoder(kind) for kind in kinds}, plan.augmentation, cache)
     found: dict[Clip, Answer] = {}
 
     def skip(clip: Clip, error: KinemaError) -> None:
@@ -123,7 +123,7 @@ def _of_run(where: Path, clips: Iterable[Clip], cache: Path, jobs: int, advance:
         found.update(zip(few, logits, strict=True))
 
     waiting: dict[Clip, Sequence[ClipFeatures]] = {}
-    for clip, views in extractor.extract(clips, 1, jobs, skip):
+    for clip, views in extractor(run, plan, cache).extract(clips, 1, jobs, skip):
         waiting[clip] = views
         advance()
         if len(waiting) == _FEW:

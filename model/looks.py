@@ -1,4 +1,4 @@
-"""What training sees of clips: all steps for heads that read them in order, and their means for those that do not."""
+"""What training sees of clips: all steps for heads that read them in order, mean and deviation for the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Looks:
 
     Attributes:
         steps: with all steps.
-        means: with the mean of each window's steps as its only one.
+        means: with two steps for each window, of the same mean and deviation as all of its steps.
     """
 
     steps: Windows
@@ -44,7 +44,7 @@ class Looks:
         return cls(steps, steps.pooled(directory))
 
     def read_by(self, variant: Variant) -> Windows:
-        """What a head is trained on: without a reader it makes the same of the mean as of the steps, and quicker."""
+        """What a head is trained on: without a reader it makes the same of two steps as of all, and quicker."""
         return self.means if variant.head == "mean" else self.steps
 
 

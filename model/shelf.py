@@ -39,11 +39,6 @@ class Shelf:
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def filed(self) -> bool:
-        """Whether the rows are in a file."""
-        return self._file is not None
-
     def put(self, rows: Rows) -> None:
         """Adds rows behind those that are there."""
         self.shape = rows.shape[1:]

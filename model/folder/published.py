@@ -54,15 +54,18 @@ def _of_kinetics(row: Row, table: Table, places: Places, split: str) -> Candidat
     return Skipped(Path(name), f"{where}: there is no file {spanned} or {name}")
 
 
-def hmdb_lists(folder: Path) -> Sequence[Path]:
-    """The files of HMDB51's first split in a directory, `<class>_test_split1.txt`."""
-    found = [(match["number"], path) for path in sorted(folder.glob("*_test_split*.txt")) if (match := _hmdb(path))]
+def _first_split(folder: Path, pattern: re.Pattern[str]) -> Sequence[Path]:
+    """The lists of the first split in a directory, by a pattern that their names fit and that tells the split's number."""
+    found = [
+        (match["number"], path) for path in sorted(folder.glob("*.txt")) if (match := pattern.fullmatch(path.stem))
+    ]
     first = min((number for number, _ in found), default="")
     return [path for number, path in found if number == first]
 
 
-def _hmdb(path: Path) -> re.Match[str] | None:
-    return _HMDB.fullmatch(path.stem) if path.suffix == ".txt" else None
+def hmdb_lists(folder: Path) -> Sequence[Path]:
+    """The files of HMDB51's first split in a directory, `<class>_test_split1.txt`."""
+    return _first_split(folder, _HMDB)
 
 
 def read_hmdb(lists: Sequence[Path], places: Places) -> Listing:
@@ -70,7 +73,7 @@ def read_hmdb(lists: Sequence[Path], places: Places) -> Listing:
     candidates, skipped, unused = list[Candidate](), list[Skipped](), 0
     number = ""
     for path in lists:
-        match = _hmdb(path)
+        match = _HMDB.fullmatch(path.stem)
         label, number = (match["label"], match["number"]) if match else (path.stem, number)
         for line in _lines(path):
             name, _, part = line.rpartition(" ")
@@ -89,20 +92,14 @@ def read_hmdb(lists: Sequence[Path], places: Places) -> Listing:
 
 def ucf_lists(folder: Path) -> Sequence[Path]:
     """The files of UCF101's first split in a directory, `trainlist01.txt` and `testlist01.txt`."""
-    found = [(match["number"], path) for path in sorted(folder.glob("*list*.txt")) if (match := _ucf(path))]
-    first = min((number for number, _ in found), default="")
-    return [path for number, path in found if number == first]
-
-
-def _ucf(path: Path) -> re.Match[str] | None:
-    return _UCF.fullmatch(path.stem) if path.suffix == ".txt" else None
+    return _first_split(folder, _UCF)
 
 
 def read_ucf(lists: Sequence[Path], places: Places) -> Listing:
     """UCF101: `Class/v_Class_g01_c01.avi` in each line, in the list to train on with a number behind it."""
     candidates, skipped = list[Candidate](), list[Skipped]()
     for path in lists:
-        match = _ucf(path)
+        match = _UCF.fullmatch(path.stem)
         split = split_named(match["split"]) if match else ""
         for line in _lines(path):
             name = re.sub(r"\s+\d+$", "", line)

@@ -119,15 +119,21 @@ def test_a_model_is_judged_on_other_clips(folder: Folder, said: str) -> None:
     assert (report / "report.html").is_file()
 
 
+def interrupted(process: subprocess.Popen[str], directory: Path, pattern: str) -> str:
+    """Sends SIGINT as soon as there is such a file, and returns what the process then said."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not list(directory.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, heard = process.communicate(timeout=PATIENCE_S)
+    return heard
+
+
 def test_an_interrupted_training_goes_on_to_the_same_bundle_byte_for_byte(folder: Folder, said: str) -> None:
     with folder.start("again") as process:
-        deadline = time.monotonic() + PATIENCE_S
-        while not list((folder.directory / "again" / "training").glob("trials/*.json")):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
-        _, heard = process.communicate(timeout=PATIENCE_S)
+        heard = interrupted(process, folder.directory / "again" / "training", "trials/*.json")
     assert process.returncode == 130, heard
     assert "--resume goes on" in heard
     assert "Traceback" not in heard
@@ -138,13 +144,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bundle_byte_for_byte(folder
 
 def test_looking_can_be_interrupted(folder: Folder) -> None:
     with folder.start("looking", "--jobs", "2", cache="other-cache") as process:
-        deadline = time.monotonic() + PATIENCE_S
-        while not list((folder.directory / "other-cache").glob("*/*.npz")):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
-        _, heard = process.communicate(timeout=PATIENCE_S)
+        heard = interrupted(process, folder.directory / "other-cache", "*/*.npz")
     assert process.returncode == 130, heard
     assert "Traceback" not in heard
 
