@@ -55,7 +55,7 @@ def _of_kinetics(row: Row, table: Table, places: Places, split: str) -> Candidat
 
 
 def _first_split(folder: Path, pattern: re.Pattern[str]) -> Sequence[Path]:
-    """The lists of the first split in a directory, by a pattern that their names fit and that tells the split's number."""
+    """The lists of the first split in a directory: their names fit the pattern, which tells the number of the split."""
     found = [
         (match["number"], path) for path in sorted(folder.glob("*.txt")) if (match := pattern.fullmatch(path.stem))
     ]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import typer
-from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
 from model import cli
-from tests.browser.test_docs import CHROMIUM, FLAGS
+from tests.browser.offline import offline
+from tests.browser.test_docs import CHROMIUM
 from tests.require import need
 from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_dataset
 
@@ -43,33 +43,20 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 420), ("dark", 1200)])
 def test_a_report_needs_nothing_but_itself(scheme: str, width: int, report: Path, tmp_path: Path) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        try:
-            context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
-            page = context.new_page()
-            faults: list[str] = []
-            asked: list[str] = []
-            page.on("console", lambda message: faults.append(message.text))
-            page.on("pageerror", lambda error: faults.append(str(error)))
-            page.on("requestfailed", lambda request: faults.append(request.url))
-            page.on("request", lambda request: asked.append(request.url))
-            page.goto(report.as_uri())
-            page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
-            sizes = page.evaluate(
-                "Promise.all([...document.images].map(one => one.decode().then(() => one.naturalWidth)))"
-            )
-            assert len(sizes) >= 3  # confusion, reliability, and at least one clip that was mistaken
-            assert min(sizes) > 0
-            assert page.evaluate("[...document.images].every(one => one.alt)")
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            assert page.locator("h1").count() == 1
-            assert page.locator("h1").inner_text().endswith("% right")
-            assert page.locator(".kicker").inner_text() == '<img src="x">'
-            assert page.locator(".mistakes li").count() > 0
-            page.emulate_media(media="print")
-            page.screenshot(path=tmp_path / "print.png", full_page=True)
-        finally:
-            browser.close()
-    assert not faults
-    assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
+    with offline(scheme, width) as seen:
+        page = seen.page
+        page.goto(report.as_uri())
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        sizes = page.evaluate("Promise.all([...document.images].map(one => one.decode().then(() => one.naturalWidth)))")
+        assert len(sizes) >= 3  # confusion, reliability, and at least one clip that was mistaken
+        assert min(sizes) > 0
+        assert page.evaluate("[...document.images].every(one => one.alt)")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.locator("h1").count() == 1
+        assert page.locator("h1").inner_text().endswith("% right")
+        assert page.locator(".kicker").inner_text() == '<img src="x">'
+        assert page.locator(".mistakes li").count() > 0
+        page.emulate_media(media="print")
+        page.screenshot(path=tmp_path / "print.png", full_page=True)
+    assert not seen.faults
+    assert [url for url in seen.asked if not url.startswith("data:")] == [report.as_uri()]
