@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,9 +20,9 @@ from service.video.canvas import Canvas
 from service.video.decode import Decoded, DecodeTask, Emit, MadePicture
 from service.video.encoded import EncodedClip
 from service.video.probe import Probed
-from service.video.process import DecoderDied, DecoderProcess, crashed
+from service.video.process import DecoderDied, DecoderProcess, JobNotTaken, crashed
 from service.video.source import Limits
-from service.video.wire import DecodeJob, Painted, ProbeJob
+from service.video.wire import DecodeJob, Done, Painted, ProbeJob
 
 # A process that was asked to stop does so before its next frame; one that hangs in a frame is killed after this.
 _GRACE_S = 1.0
@@ -175,8 +175,7 @@ class DecoderPool:
             EngineDead: the pool was stopped.
         """
         job = ProbeJob(limits, cpu_s=math.ceil(timeout_s))
-        async with self._process("probe") as process:
-            done = await process.do(job, clip.fileno())
+        done = await self._done("probe", lambda process: process.do(job, clip.fileno()))
         assert isinstance(done.result, Probed)
         return done.result
 
@@ -196,7 +195,9 @@ class DecoderPool:
             ClipError: as `service.video.decode.decode` does, or the process died of the clip.
             EngineDead: the pool was stopped.
         """
-        async with self._process(lane) as process:
+        job = DecodeJob(task, cpu_s=math.ceil(timeout_s))
+
+        async def paint(process: DecoderProcess) -> Done:
             canvas = Canvas(task.plan, task.pictures)
 
             def painted(one: Painted) -> None:
@@ -204,13 +205,23 @@ class DecoderPool:
                     emit(MadePicture(*place, canvas.picture(*place)))
 
             try:
-                job = DecodeJob(task, cpu_s=math.ceil(timeout_s))
-                done = await process.do(job, clip.fileno(), canvas.fileno(), painted=painted)
+                return await process.do(job, clip.fileno(), canvas.fileno(), painted=painted)
             finally:
                 canvas.stop()
                 canvas.close()
+
+        done = await self._done(lane, paint)
         assert isinstance(done.result, Decoded)
         return Decoding(done.result, done.started_s, done.ended_s, done.cpu_s)
+
+    async def _done(self, lane: LaneName, work: Callable[[DecoderProcess], Awaitable[Done]]) -> Done:
+        """Has a process do some work, and another one if the first ended before it took it."""
+        while True:
+            try:
+                async with self._process(lane) as process:
+                    return await work(process)
+            except JobNotTaken:
+                continue
 
     @asynccontextmanager
     async def _process(self, name: LaneName) -> AsyncIterator[DecoderProcess]:
@@ -221,6 +232,10 @@ class DecoderPool:
         process = await lane.take()
         try:
             yield process
+        except JobNotTaken:
+            if self._stopping:
+                raise _stopped() from None
+            raise
         except DecoderDied as death:
             raise (_stopped() if self._stopping else crashed(death)) from death
         finally:

@@ -13,7 +13,19 @@ from contextlib import suppress
 from typing import Self
 
 from service.errors import KinemaError, UndecodableClip
-from service.video.wire import DecodeJob, Done, Failed, Painted, ProbeJob, Ready, Stopped, raised, read_said, write_job
+from service.video.wire import (
+    DecodeJob,
+    Done,
+    Failed,
+    Painted,
+    ProbeJob,
+    Ready,
+    Stopped,
+    Taken,
+    raised,
+    read_said,
+    write_job,
+)
 
 # Importing OpenCV takes a fraction of a second; a machine that swaps may take its time.
 _STARTING_S = 60.0
@@ -40,6 +52,10 @@ def ignore(painted: Painted) -> None:
 
 class DecoderDied(KinemaError):
     """The process ended without having been asked to; the detail says how."""
+
+
+class JobNotTaken(DecoderDied):
+    """The process ended before it took its job, which therefore is not to blame."""
 
 
 class DecoderProcess:
@@ -99,15 +115,17 @@ class DecoderProcess:
 
         Raises:
             ClipError: the clip is at fault.
+            JobNotTaken: the process ended before it took the job.
             DecoderDied: the process ended, or says what nobody understands.
         """
         self.busy = True
+        self._listening.taken = False
         self._listening.painted = painted
         try:
             socket.send_fds(self._socket, [write_job(job)], descriptors)
         except OSError as error:
             await self.end()
-            raise self._died() from error
+            raise JobNotTaken(self._ending()) from error
         said = await self._hear()
         match said:
             case Done():
@@ -133,7 +151,7 @@ class DecoderProcess:
         said = await self._listening.said.get()
         if said is None:
             await self.end()
-            raise self._died()
+            raise DecoderDied(self._ending()) if self._listening.taken else JobNotTaken(self._ending())
         if isinstance(said, Exception):
             await self.kill()
             raise DecoderDied(f"a decoder said something unknown: {said}") from said
@@ -160,11 +178,11 @@ class DecoderProcess:
             self._transport.close()
         self.gone.set()
 
-    def _died(self) -> DecoderDied:
+    def _ending(self) -> str:
         code = self._process.poll()
         if code is None or code >= 0:
-            return DecoderDied(f"the decoder process ended with exit code {code}")
-        return DecoderDied(f"the decoder process was ended by {signal.Signals(-code).name}")
+            return f"the decoder process ended with exit code {code}"
+        return f"the decoder process was ended by {signal.Signals(-code).name}"
 
 
 class _Listening(asyncio.Protocol):
@@ -175,6 +193,8 @@ class _Listening(asyncio.Protocol):
         self.said: asyncio.Queue[Ready | Done | Failed | Stopped | Exception | None] = asyncio.Queue()
         """What was said, what was said wrongly, and None at the end."""
         self.painted: Hear = ignore
+        self.taken = False
+        """Whether the process has the job that it was given last."""
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
@@ -184,10 +204,13 @@ class _Listening(asyncio.Protocol):
                 raise ValueError("a line without an end")
             for line in lines:
                 said = read_said(line)
-                if isinstance(said, Painted):
-                    self.painted(said)
-                else:
-                    self.said.put_nowait(said)
+                match said:
+                    case Painted():
+                        self.painted(said)
+                    case Taken():
+                        self.taken = True
+                    case _:
+                        self.said.put_nowait(said)
         except ValueError as error:  # pydantic's included
             self.said.put_nowait(error)
 

@@ -46,6 +46,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """The process has a job; should it die now, it may be of the job."""
+
+    said: Literal["taken"] = "taken"
+
+
+@dataclass(frozen=True, slots=True)
 class Painted:
     """Pictures are on the canvas: kind, window and step of each."""
 
@@ -91,10 +98,10 @@ class Stopped:
 
 
 Job = Annotated[DecodeJob | ProbeJob, Field(discriminator="job")]
-Said = Annotated[Ready | Painted | Done | Failed | Stopped, Field(discriminator="said")]
+Said = Annotated[Ready | Taken | Painted | Done | Failed | Stopped, Field(discriminator="said")]
 
 _JOB: TypeAdapter[DecodeJob | ProbeJob] = TypeAdapter(Job)
-_SAID: TypeAdapter[Ready | Painted | Done | Failed | Stopped] = TypeAdapter(Said)
+_SAID: TypeAdapter[Ready | Taken | Painted | Done | Failed | Stopped] = TypeAdapter(Said)
 
 
 def write_job(job: DecodeJob | ProbeJob) -> bytes:
@@ -111,12 +118,12 @@ def read_job(line: bytes) -> DecodeJob | ProbeJob:
     return _JOB.validate_json(line)
 
 
-def write_said(said: Ready | Painted | Done | Failed | Stopped) -> bytes:
+def write_said(said: Ready | Taken | Painted | Done | Failed | Stopped) -> bytes:
     """What is said, as a line."""
     return _SAID.dump_json(said) + b"\n"
 
 
-def read_said(line: bytes) -> Ready | Painted | Done | Failed | Stopped:
+def read_said(line: bytes) -> Ready | Taken | Painted | Done | Failed | Stopped:
     """What a line says.
 
     Raises:

@@ -32,6 +32,7 @@ from service.video.wire import (
     ProbeJob,
     Ready,
     Stopped,
+    Taken,
     failed,
     read_job,
     write_said,
@@ -65,6 +66,7 @@ class Worker:
         self._say(Ready())
         while (taken := self._take()) is not None:
             line, descriptors = taken
+            self._say(Taken())
             job = read_job(line)
             with EncodedClip(descriptors[0]) as clip:
                 _allow_cpu(job.cpu_s)
@@ -80,7 +82,7 @@ class Worker:
             descriptors += passed
         return line, descriptors
 
-    def _say(self, said: Ready | Painted | Done | Failed | Stopped) -> None:
+    def _say(self, said: Ready | Taken | Painted | Done | Failed | Stopped) -> None:
         self._connection.sendall(write_said(said))
 
     def _do(self, job: DecodeJob | ProbeJob, clip: EncodedClip, canvas: list[int]) -> Done | Failed | Stopped:

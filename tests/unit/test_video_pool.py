@@ -175,6 +175,16 @@ async def test_idle_processes_that_die_are_replaced_and_cost_no_clip(pool: Decod
     assert not set(before) & set(pool.pids)
 
 
+async def test_a_clip_is_not_blamed_for_a_process_that_died_before_it_took_it(pool: DecoderPool) -> None:
+    (idle,) = (process for process in pool._lanes["short"]._free)
+    os.kill(idle.pid, signal.SIGSTOP)
+    handed = asyncio.create_task(decoded(pool, "h264.mp4"))
+    await until(lambda: bool(busy(pool)))
+    os.kill(idle.pid, signal.SIGKILL)
+    assert (await handed).decoded.steps, "another process took it"
+    assert idle.pid not in pool.pids
+
+
 async def test_a_process_that_hangs_is_killed_when_its_clip_is_given_up(pool: DecoderPool) -> None:
     hanging = asyncio.create_task(decoded(pool, "h264.mp4"))
     await until(lambda: bool(busy(pool)))
