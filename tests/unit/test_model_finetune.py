@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from service.inference.bundle import Bundle
 from service.inference.session import Device
 from tests.require import need
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
+from tests.unit.model_clips import TORCH, WITHOUT_TORCH, quick_twins
 from tests.unit.test_model_run import Tiny, kinema
 
 if TYPE_CHECKING:
@@ -187,7 +187,8 @@ def test_where_there_is_no_time_for_every_fold_the_encoders_stay(run: Tuned) -> 
 
 
 def test_twins_are_measured_with_encoders_that_do_not_know_the_fold(run: Tuned) -> None:
-    said = kinema("quantize", run.tiny.run, run.tiny.data, "--cache", run.tiny.run / "cache").stdout
+    with quick_twins():
+        said = kinema("quantize", run.tiny.run, run.tiny.data, "--cache", run.tiny.run / "cache").stdout
     assert "with their int8 twins" in said
     encoders = run.tiny.run / "encoders"
     for place in ("fold-0", "fold-1"):

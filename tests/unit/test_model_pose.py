@@ -117,9 +117,8 @@ def test_weights_as_they_were_published_are_read_layer_by_layer(tmp_path: Path, 
     with torch.no_grad():
         assert float((again(pictures)[:, :1280] - shipped(pictures)[:, :1280]).abs().max()) < 2e-2
     write_encoder(again, SIZE, tmp_path / "pose.onnx")
-    assert all(
-        torch.equal(one, read(tmp_path / "pose.onnx").state_dict()[name]) for name, one in again.state_dict().items()
-    )
+    written = read(tmp_path / "pose.onnx").state_dict()
+    assert all(torch.equal(one, written[name]) for name, one in again.state_dict().items())
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from service.inference.bundle import Bundle
 from service.inference.card import Card, Grid
 from service.inference.session import Device
 from tests.require import need
-from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_dataset
+from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, quick_twins, write_dataset
 
 app = typer.Typer()
 for command in (cli.train, cli.evaluate, cli.compare, cli.quantize, cli.strangers, cli.export):
@@ -303,7 +303,8 @@ def test_the_card_is_the_one_that_was_asked_for(tiny: Tiny) -> None:
 def test_a_runs_twins_are_measured_and_go_into_its_bundle(tiny: Tiny) -> None:
     with pytest.raises(KinemaError, match="trained on other clips"):
         kinema("quantize", tiny.run, write_dataset(tiny.run, clips=4))
-    said = kinema("quantize", tiny.run, tiny.data, "--cache", tiny.run / "cache").stdout
+    with quick_twins():
+        said = kinema("quantize", tiny.run, tiny.data, "--cache", tiny.run / "cache").stdout
     assert "with their int8 twins" in said
     with (tiny.run / "int8.csv").open() as file:
         rows = list(csv.DictReader(file))
