@@ -15,9 +15,9 @@ from service.settings import Settings
 
 @contextmanager
 def running(**settings: Any) -> Iterator[TestClient]:
-    """A client of an application with these settings, once it is ready."""
+    """A client of an application with these settings, once it is ready; one decoder is enough where none are asked for."""
     logs.configure("json", "error")
-    app = build(Settings(**settings))
+    app = build(Settings(**{"decoders": 1, **settings}))
     with TestClient(app, raise_server_exceptions=False) as client:
         deadline = time.monotonic() + 60
         while client.get("/readyz").status_code != 200:

@@ -17,12 +17,21 @@ from service.pipeline import Answer, Query
 from service.runtime import Runtime
 from service.settings import Settings
 from service.video.encoded import EncodedClip
+from tests.foreign import imported
 from tests.samples import BUNDLE, CLIPS, clip
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a small network, for what has nothing to do with what a network says."""
+    bundle = tmp_path_factory.mktemp("runtime") / "tiny"
+    imported("torchscript", bundle)
+    return bundle
 
 
 @asynccontextmanager
 async def started(observe: Any = lambda event: None, **settings: Any) -> AsyncIterator[Runtime]:
-    runtime = Runtime(Settings(**settings).options(), observe)
+    runtime = Runtime(Settings(**{"decoders": 1, **settings}).options(), observe)
     try:
         await runtime.start()
         yield runtime
@@ -60,8 +69,8 @@ async def test_started_it_is_ready_and_reports_what_happens() -> None:
     assert encoded > sum(answered.pictures.values()), "the golden clip's come on top"
 
 
-async def test_a_dead_engine_is_unready_and_refuses() -> None:
-    async with started() as runtime:
+async def test_a_dead_engine_is_unready_and_refuses(tiny: Path) -> None:
+    async with started(model=tiny) as runtime:
         pipeline = runtime._pipeline
         assert pipeline is not None
         pipeline.batcher.stop()
@@ -87,7 +96,7 @@ async def test_a_golden_clip_that_disagrees_keeps_it_unready_by_the_checks_name(
     card = json.loads((bundle / "card.json").read_text())
     card["golden"]["scores"][0] += 0.002
     (bundle / "card.json").write_text(json.dumps(card))
-    runtime = Runtime(Settings(model=bundle, precision="fp32").options())
+    runtime = Runtime(Settings(model=bundle, precision="fp32", decoders=1).options())
     with pytest.raises(EngineDead, match=r"0\.002 away from the card's; 0\.001 is allowed"):
         await runtime.start()
     checks = {name for name, check in runtime.checks.items() if not check.ok}
@@ -106,23 +115,23 @@ async def test_each_precision_answers_to_its_own_golden_scores(tmp_path: Path) -
     async with started(model=bundle, precision="fp32") as runtime:
         assert runtime.ready
         assert runtime.precision == "fp32"
-    runtime = Runtime(Settings(model=bundle, precision="int8").options())
+    runtime = Runtime(Settings(model=bundle, precision="int8", decoders=1).options())
     assert runtime.precision is None
     with pytest.raises(EngineDead, match=r"0\.02 away from the card's; 0\.01 is allowed"):
         await runtime.start()
     await runtime.stop()
 
 
-async def test_the_golden_clip_is_no_callers_clip() -> None:
+async def test_the_golden_clip_is_no_callers_clip(tiny: Path) -> None:
     events: list[Event] = []
-    async with started(events.append, max_pixels=1, max_frames=1, max_duration_s=0.01, request_timeout_s=0.001):
+    async with started(events.append, model=tiny, max_pixels=1, max_frames=1, max_duration_s=0.01, request_timeout_s=0.001):
         pass
     assert all(isinstance(one, BatchEncoded) for one in events)
 
 
-async def test_when_it_is_full_it_refuses_at_once_and_reports_why() -> None:
+async def test_when_it_is_full_it_refuses_at_once_and_reports_why(tiny: Path) -> None:
     events: list[Event] = []
-    async with started(events.append, max_in_flight=1) as runtime:
+    async with started(events.append, model=tiny, max_in_flight=1) as runtime:
         with runtime.admit():
             assert runtime.ready, "a full service is not a sick one"
             with pytest.raises(Busy):
@@ -146,8 +155,8 @@ async def test_stopping_fails_every_clip_in_flight_wherever_it_is(moment_s: floa
     assert {one.reason for one in events if isinstance(one, ClipFailed)} == {"unavailable"}
 
 
-async def test_drain_waits_for_what_was_admitted() -> None:
-    async with started() as runtime:
+async def test_drain_waits_for_what_was_admitted(tiny: Path) -> None:
+    async with started(model=tiny) as runtime:
         answering = asyncio.create_task(answer(runtime, "real-golf.mp4", Query()))
         await asyncio.sleep(0)
         assert await runtime.drain(timeout_s=60)
@@ -157,15 +166,15 @@ async def test_drain_waits_for_what_was_admitted() -> None:
             await answer(runtime, "short.mp4", Query())
 
 
-async def test_drain_gives_up_after_its_time() -> None:
-    async with started() as runtime:
+async def test_drain_gives_up_after_its_time(tiny: Path) -> None:
+    async with started(model=tiny) as runtime:
         with runtime.admit():
             assert not await runtime.drain(timeout_s=0.01)
 
 
-async def test_a_cancelled_clip_leaves_nothing_behind_and_disturbs_nobody() -> None:
+async def test_a_cancelled_clip_leaves_nothing_behind_and_disturbs_nobody(tiny: Path) -> None:
     events: list[Event] = []
-    async with started(events.append) as runtime:
+    async with started(events.append, model=tiny) as runtime:
         alone = await answer(runtime, "h264.mp4", Query())
         tasks = [asyncio.create_task(answer(runtime, "h264.mp4", Query())) for _ in range(8)]
         await asyncio.sleep(0.05)
@@ -183,9 +192,9 @@ async def test_a_cancelled_clip_leaves_nothing_behind_and_disturbs_nobody() -> N
     assert {one.reason for one in events if isinstance(one, ClipFailed)} <= {"cancelled"}
 
 
-async def test_a_clip_that_takes_too_long_is_given_up() -> None:
+async def test_a_clip_that_takes_too_long_is_given_up(tiny: Path) -> None:
     events: list[Event] = []
-    async with started(events.append, request_timeout_s=0.001) as runtime:
+    async with started(events.append, model=tiny, request_timeout_s=0.001) as runtime:
         with pytest.raises(DeadlineExceeded):
             await answer(runtime, "h264.mp4", Query())
         assert runtime.admission.in_flight == 0
