@@ -21,5 +21,5 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A server with the shipped model and default settings, for tests that leave it as it was."""
-    with Server() as running:
+    with Server(decoders=0) as running:
         yield running.wait_ready()

@@ -23,13 +23,15 @@ PATIENCE_S = 120.0
 class Server:
     """`kinema serve` on a free port; use it in a `with` block.
 
+    It has one decoder a lane unless it is told otherwise: each takes most of a second of CPU time to start.
+
     Args:
         options: the command's options.
         env: KINEMA_* variables by the name behind the prefix, in lower case.
     """
 
     def __init__(self, *options: str, **env: object) -> None:
-        variables = {f"KINEMA_{name.upper()}": str(value) for name, value in env.items()}
+        variables = {f"KINEMA_{name.upper()}": str(value) for name, value in ({"decoders": 1} | env).items()}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "serve", "--port", "0", *options],
             cwd=ROOT,

@@ -15,7 +15,7 @@ from service.settings import Settings
 
 @contextmanager
 def running(**settings: Any) -> Iterator[TestClient]:
-    """A client of an application with these settings, once it is ready; one decoder is enough where none are asked for."""
+    """A client of an application with these settings, once it is ready; one decoder a lane unless told otherwise."""
     logs.configure("json", "error")
     app = build(Settings(**{"decoders": 1, **settings}))
     with TestClient(app, raise_server_exceptions=False) as client:

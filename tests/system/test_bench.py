@@ -5,8 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.require import need
 from tests.samples import CLIPS, ROOT
+
+pytestmark = pytest.mark.alone
 
 
 def test_the_whole_bench_runs(tmp_path: Path) -> None:

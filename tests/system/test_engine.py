@@ -23,7 +23,7 @@ from tests.server import PATIENCE_S, Server
 
 GOLF = clip("real-golf.mp4")
 need_linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
-pytestmark = need_linux
+pytestmark = [need_linux, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

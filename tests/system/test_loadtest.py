@@ -17,6 +17,8 @@ from tests.processes import heard
 from tests.samples import CLIPS, ROOT
 from tests.server import PATIENCE_S, Server, kinema
 
+pytestmark = pytest.mark.alone
+
 GOLF, PULLUP = CLIPS / "real-golf.mp4", CLIPS / "real-pullup.mp4"
 # Any answer within a minute is good enough.
 EASY = ("--p95", "60000")

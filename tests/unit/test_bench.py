@@ -27,6 +27,8 @@ from bench.run import play
 from bench.usage import Meter, Usage
 from tests.require import need
 
+pytestmark = pytest.mark.alone
+
 ANSWER_S = 0.02
 
 

@@ -37,6 +37,8 @@ from service.errors import BundleError
 from tests.require import need
 from tests.samples import BUNDLE, CLIPS, ROOT
 
+pytestmark = pytest.mark.alone
+
 ANSWER_S = 0.02
 ANSWER = {"predictions": [{"label": "golf", "score": 0.9}, {"label": "run", "score": 0.1}]}
 

@@ -15,6 +15,8 @@ from service.load.offer import Pace
 from service.load.step import Goal
 from tests.samples import CLIPS
 
+pytestmark = pytest.mark.alone
+
 GOLF = CLIPS / "real-golf.mp4"
 GOAL = Goal(p95_s=30.0, errors=0.0)
 PACE = Pace(Arrivals.FIXED, seconds=0.2, settle_s=0.0, connections=8)

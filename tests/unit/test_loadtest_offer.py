@@ -11,6 +11,8 @@ from service.load.offer import Pace, offer
 from service.load.step import Goal, Step
 from service.load.work import ANSWERED, REFUSED, UNFINISHED
 
+pytestmark = pytest.mark.alone
+
 EASY = Goal(p95_s=30.0, errors=0.0)
 
 

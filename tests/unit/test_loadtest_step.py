@@ -9,6 +9,8 @@ from service.load.arrivals import Arrivals, due
 from service.load.step import Goal, Step, percentile
 from service.load.work import ANSWERED, CONNECTION, REFUSED, TIMEOUT, UNFINISHED
 
+pytestmark = pytest.mark.alone
+
 GOAL = Goal(p95_s=1.0, errors=0.01)
 
 

@@ -124,7 +124,9 @@ async def test_each_precision_answers_to_its_own_golden_scores(tmp_path: Path) -
 
 async def test_the_golden_clip_is_no_callers_clip(tiny: Path) -> None:
     events: list[Event] = []
-    async with started(events.append, model=tiny, max_pixels=1, max_frames=1, max_duration_s=0.01, request_timeout_s=0.001):
+    async with started(
+        events.append, model=tiny, max_pixels=1, max_frames=1, max_duration_s=0.01, request_timeout_s=0.001
+    ):
         pass
     assert all(isinstance(one, BatchEncoded) for one in events)
 
