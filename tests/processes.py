@@ -48,11 +48,15 @@ def canvases(pid: int) -> int:
 
 
 def memory_mb(pid: int) -> float:
-    """Memory of a process and its descendants in MB; what they share counts once."""
+    """Memory of a process and its descendants in MB; what they share counts once.
+
+    Pages of files are left out: the kernel may take them back, and how many of a library's are counted here depends on
+    who else on the machine has it open.
+    """
     total = 0
     for one in (pid, *children(pid)):
         for line in (_PROC / str(one) / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                 total += int(line.split()[1]) * 1024
     return total / 1e6
 

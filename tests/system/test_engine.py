@@ -202,7 +202,7 @@ def test_uploads_take_the_memory_that_the_settings_say_and_no_more() -> None:
         try:
             for connection in connections:
                 connection.sendall(head.encode() + b"\0" * (size - 1))
-            assert bounded.metric("kinema_requests_in_progress") == uploads
+            bounded.until(lambda: bounded.metric("kinema_requests_in_progress") == uploads)
             assert memory_mb(bounded.process.pid) - before_mb < uploads * (2 * memory + 4)
         finally:
             for connection in connections:

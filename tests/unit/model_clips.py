@@ -62,13 +62,11 @@ def quick_twins() -> Iterator[None]:
 
     For tests of what a run does with twins, of which it makes six; `test_model_quantize` has them as they are.
     """
-    from model import quantize
-
-    whole = quantize.quantize_static
+    from onnxruntime.quantization import quantize_static
 
     def quick(*given: Any, **options: Any) -> None:
-        whole(*given, **options | {"per_channel": False, "extra_options": {}})
+        quantize_static(*given, **options | {"per_channel": False, "extra_options": {}})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantize, "quantize_static", quick)
+        patch.setattr("model.quantize.quantize_static", quick)
         yield
