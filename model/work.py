@@ -142,6 +142,9 @@ def _hear_false_alarms(
     run.finish(final.knowing(false_alarms_int8=round(share, 4)))
 
 
+# With more columns the names of heads would have no room on a terminal of 80 characters.
+_MOST_FOLDS = 6
+
 _Calibration = Mapping[Clip, Mapping[str, Pictures]]
 """Pictures of some clips, by kind of evidence."""
 
@@ -244,13 +247,16 @@ def show(run: Run) -> None:
     """Prints a run's table and calibration."""
     plan, final, trials = run.plan(), run.final(), run.trials()
     folds = sorted({one.fold for one in trials})
+    if len(folds) > _MOST_FOLDS:  # `table.csv` has them all
+        folds = []
     table = _table(f"Accuracy in %, {plan.clips} clips, mean of {plan.seeds} repetition(s)")
-    table.add_column("head / fold")
-    for column in (*map(str, folds), "all", "spread", "epochs"):
+    table.add_column("head / fold" if folds else "head")
+    columns = (*map(str, folds), "all", "spread", "epochs")
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     kinds = [kind.name for kind in plan.recipe.evidence]
     for row in rows(plan, trials):
-        table.add_row(row.variant.called(kinds), *_cells(row))
+        table.add_row(row.variant.called(kinds), *_cells(row)[-len(columns) :])
     console.print(table)
     for name, found in (("before", final.uncalibrated), ("after", final.calibrated)):
         console.print(
