@@ -14,7 +14,7 @@ from fastapi_offline import FastAPIOffline
 from service import logs
 from service.errors import BundleError, KinemaError
 from service.events import Event
-from service.http import health, models, predict, problems
+from service.http import health, models, predict, problems, stream, streams
 from service.http.access import AccessMiddleware
 from service.http.context import Context
 from service.http.upload import Bounds
@@ -50,6 +50,7 @@ def build(settings: Settings) -> FastAPI:
         depth=lambda: runtime.depth,
         in_progress=lambda: runtime.admission.in_flight,
         ready=lambda: runtime.ready,
+        streams=lambda: runtime.stream_load,
     )
 
     @asynccontextmanager
@@ -82,7 +83,7 @@ def build(settings: Settings) -> FastAPI:
         ),
     )
     problems.install(app)
-    for part in (predict, models, health):
+    for part in (predict, stream, streams, models, health):
         app.include_router(part.router)
     app.add_api_route("/", _home, include_in_schema=False)
 

@@ -7,8 +7,14 @@
     │   ├── UnsupportedMedia      not a video, or a codec that this build lacks
     │   ├── UndecodableClip       a video of which no frame could be decoded
     │   ├── SpanOutsideClip       the span asked for holds no moment of the clip
+    │   ├── FrameRefused          a stream's frame whose time does not follow
+    │   │   ├── FrameRepeated     one with the same timestamp has come already
+    │   │   └── FrameOutOfOrder   one with a later timestamp has come already
     │   └── UploadStalled         the upload stopped arriving
     ├── ModelNotFound             no model of that name is loaded
+    ├── StreamNotFound            no stream of that id has been here
+    ├── StreamGone                the stream has ended
+    ├── StateRefused              a stream's state that cannot go on here
     ├── Busy                      no slot is free: try again later
     ├── Unavailable               the service cannot work now
     │   ├── Starting              the model is not ready yet
@@ -81,12 +87,36 @@ class SpanOutsideClip(ClipError):
     """The span asked for holds no moment of the clip."""
 
 
+class FrameRefused(ClipError):
+    """A stream's frame whose time does not follow on the frame before."""
+
+
+class FrameRepeated(FrameRefused):
+    """A frame with the same timestamp has come already."""
+
+
+class FrameOutOfOrder(FrameRefused):
+    """A frame with a later timestamp has come already."""
+
+
 class UploadStalled(ClipError):
     """No byte of the upload arrived for longer than allowed."""
 
 
 class ModelNotFound(KinemaError):
     """No model of that name is loaded."""
+
+
+class StreamNotFound(KinemaError):
+    """No stream of that id has been here."""
+
+
+class StreamGone(KinemaError):
+    """The stream has ended: deleted, expired, or with the socket that it belonged to."""
+
+
+class StateRefused(KinemaError):
+    """A stream's state that cannot go on here: of another model, or of a stream with other settings."""
 
 
 class Busy(KinemaError):

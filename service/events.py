@@ -74,7 +74,48 @@ class PicturesDropped:
     pictures: int
 
 
-Event = ClipAnswered | ClipFailed | BatchEncoded | PicturesDropped
+@dataclass(frozen=True, slots=True)
+class StreamFrames:
+    """What became of frames of streams; a frame is received, and then used, dropped, or needed by no moment.
+
+    Attributes:
+        padded: moments that had no frame of their own.
+    """
+
+    received: int = 0
+    used: int = 0
+    dropped: int = 0
+    padded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAnswered:
+    """A stream has been told what is being done.
+
+    Attributes:
+        model: name of the model.
+        seconds: from the frame's coming to its answer.
+        partial: whether the stream ended, or began anew, before the answer was due.
+    """
+
+    model: str
+    seconds: float
+    partial: bool
+
+
+EndReason = Literal["closed", "broken", "deleted", "expired", "failed", "drained"]
+"""Why a stream ended: its client said so, its socket broke, it was deleted, too long idle; the engine, the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """A stream has ended."""
+
+    model: str
+    reason: EndReason
+
+
+Event = ClipAnswered | ClipFailed | BatchEncoded | PicturesDropped | StreamFrames | StreamAnswered | StreamEnded
 Observe = Callable[[Event], None]
 """Receives events, from any thread; must be quick and must not raise."""
 

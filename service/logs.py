@@ -9,7 +9,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
-from service.events import ClipFailed, Event, PicturesDropped
+from service.events import ClipFailed, Event, PicturesDropped, StreamEnded
 
 # These tell of every request and of their own start; the service does both itself, in its own words.
 _QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access")
@@ -67,5 +67,7 @@ def observe(event: Event) -> None:
             logger("kinema.pipeline").log(level, "clip failed", model=model, reason=reason, detail=detail)
         case PicturesDropped(pictures):
             logger("kinema.pipeline").info("pictures dropped", pictures=pictures)
+        case StreamEnded(model, reason):
+            logger("kinema.stream").info("stream ended", model=model, reason=reason)
         case _:
             pass

@@ -14,7 +14,16 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0 as CONTENT_TYPE
 
-from service.events import BatchEncoded, ClipAnswered, ClipFailed, Event, PicturesDropped
+from service.events import (
+    BatchEncoded,
+    ClipAnswered,
+    ClipFailed,
+    Event,
+    PicturesDropped,
+    StreamAnswered,
+    StreamEnded,
+    StreamFrames,
+)
 from service.inference.card import Card, Precision
 
 # A series for the birth of each counter doubles their number and tells nobody anything.
@@ -76,6 +85,29 @@ class Metrics:
             model,
             registry=registry,
         )
+        self._stream_frames = Counter(
+            "kinema_stream_frames",
+            "Frames of streams received, used and dropped, and moments padded by a repeated frame.",
+            ["stage"],
+            registry=registry,
+        )
+        self._stream_answer = Histogram(
+            "kinema_stream_answer_seconds",
+            "From a stream's frame coming to its answer.",
+            model,
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._streams_ended = Counter(
+            "kinema_streams_ended", "Streams that have ended, by reason.", ["model", "reason"], registry=registry
+        )
+        self._streams = Gauge("kinema_streams", "Live streams.", registry=registry)
+        self._stream_bytes = Gauge(
+            "kinema_stream_bytes",
+            "Most bytes that streams take now: states, waiting frames.",
+            ["what"],
+            registry=registry,
+        )
         self._depth = Gauge("kinema_queue_depth", "Pictures waiting for an encoder.", registry=registry)
         self._in_progress = Gauge("kinema_requests_in_progress", "Clips in flight.", registry=registry)
         self._ready = Gauge("kinema_ready", "1 when every readiness check holds.", registry=registry)
@@ -86,8 +118,18 @@ class Metrics:
             registry=registry,
         )
 
-    def watch(self, *, depth: Callable[[], int], in_progress: Callable[[], int], ready: Callable[[], bool]) -> None:
-        """Reads these whenever metrics are asked for."""
+    def watch(
+        self,
+        *,
+        depth: Callable[[], int],
+        in_progress: Callable[[], int],
+        ready: Callable[[], bool],
+        streams: Callable[[], tuple[int, int, int]],
+    ) -> None:
+        """Reads these whenever metrics are asked for; `streams` gives their number, and bytes of states and frames."""
+        self._streams.set_function(lambda: streams()[0])
+        self._stream_bytes.labels("state").set_function(lambda: streams()[1])
+        self._stream_bytes.labels("waiting").set_function(lambda: streams()[2])
         self._depth.set_function(depth)
         self._in_progress.set_function(in_progress)
         self._ready.set_function(ready)
@@ -118,6 +160,19 @@ class Metrics:
                 self._batch.labels(kind).observe(pictures)
             case PicturesDropped(pictures):
                 self._frames.labels("dropped").inc(pictures)
+            case _:
+                self._observe_stream(event)
+
+    def _observe_stream(self, event: StreamFrames | StreamAnswered | StreamEnded) -> None:
+        match event:
+            case StreamFrames(received, used, dropped, padded):
+                account = {"received": received, "used": used, "dropped": dropped, "padded": padded}
+                for stage, frames in account.items():
+                    self._stream_frames.labels(stage).inc(frames)
+            case StreamAnswered(model, seconds):
+                self._stream_answer.labels(model).observe(seconds)
+            case StreamEnded(model, reason):
+                self._streams_ended.labels(model, reason).inc()
 
     def exposition(self) -> tuple[bytes, str]:
         """All metrics in Prometheus' text format, and its content type."""

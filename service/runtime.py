@@ -32,6 +32,10 @@ from service.inference.bundle import Bundle, PrecisionName
 from service.inference.card import Card, Precision
 from service.inference.session import Device
 from service.pipeline import Answer, Pipeline, Query
+from service.stream.engine import Engine
+from service.stream.stepper import Stepper
+from service.stream.streams import StreamLimits, Streams
+from service.stream.viewer import Viewer
 from service.video.encoded import EncodedClip
 from service.video.pool import DecoderPool, Lanes
 from service.video.source import Limits
@@ -52,6 +56,7 @@ class Options:
         lanes: clips decoded at the same time.
         exact: whether every frame is decoded, also where shortcuts would do.
         request_timeout_s: how long an answer may take, unless its caller allows less.
+        streams: what streams may take.
     """
 
     model: Path
@@ -64,6 +69,7 @@ class Options:
     lanes: Lanes
     exact: bool
     request_timeout_s: float
+    streams: StreamLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ class Runtime:
         self._observe = observe
         self._bundle: Bundle | None = None
         self._pipeline: Pipeline | None = None
+        self._streams: Streams | None = None
         self._checks = dict.fromkeys(("loaded", "warmed", "golden_clip"), _WAITING)
 
     async def start(self) -> None:
@@ -105,6 +112,7 @@ class Runtime:
         """
         self._bundle = bundle = await self._step("loaded", self._load)
         self._pipeline = pipeline = await self._step("warmed", lambda: self._warm(bundle))
+        self._streams = self._stream(pipeline)
         await self._step("golden_clip", lambda: self._prove(pipeline))
 
     async def _step(self, name: str, work: Callable[[], Awaitable[_T]]) -> _T:
@@ -143,6 +151,21 @@ class Runtime:
             cores=options.cores,
             observe=self._observe,
         )
+
+    def _stream(self, pipeline: Pipeline) -> Streams:
+        """What live streams are read with; they share decoding and encoding with clips."""
+        options, bundle = self.options, pipeline.bundle
+        wanted = () if bundle.card.abstention is None else (bundle.card.abstention.output,)
+        engine = Engine(
+            bundle,
+            pipeline.decoders,
+            Viewer(pipeline.batcher),
+            Stepper(bundle.recurrent, wanted),
+            options.limits,
+            options.streams.gap_s,
+            Engine.turns(options.cores),
+        )
+        return Streams(engine, options.streams, self._observe)
 
     async def _prove(self, pipeline: Pipeline) -> None:
         tolerance = pipeline.bundle.card.golden.tolerance
@@ -203,9 +226,28 @@ class Runtime:
             self._observe(ClipFailed(model, _reason(error), str(error)))
             raise
 
-    def _working(self) -> Pipeline:
+    @property
+    def streams(self) -> Streams:
+        """The live streams.
+
+        Raises:
+            Starting, EngineDead: there can be none now.
+        """
+        self._working(streaming=True)
+        assert self._streams is not None
+        return self._streams
+
+    @property
+    def stream_load(self) -> tuple[int, int, int]:
+        """How many streams there are, and the bytes of their states and of their waiting frames."""
+        streams = self._streams
+        return (0, 0, 0) if streams is None else (len(streams), streams.state_bytes, streams.waiting_bytes)
+
+    def _working(self, *, streaming: bool = False) -> Pipeline:
         # Without decoders a clip waits: others are being started, and nothing is lost.
-        lacking = {name: check for name, check in self.checks.items() if not check.ok and name != "decoders"}
+        # Streams that there are go on while the service drains; no new one begins.
+        passed = {"decoders", "accepting"} if streaming else {"decoders"}
+        lacking = {name: check for name, check in self.checks.items() if not check.ok and name not in passed}
         faults = "; ".join(f"{name}: {check.detail}" for name, check in lacking.items() if check is not _WAITING)
         if faults:
             raise EngineDead(f"the engine cannot answer: {faults}", "Ask another instance; this one needs a restart.")
@@ -223,21 +265,27 @@ class Runtime:
             return await visit.answer(clip, query)
 
     async def drain(self, timeout_s: float) -> bool:
-        """Takes no new clip and waits for those in flight.
+        """Takes no new clip and no new stream, and waits for those in flight.
 
         Returns:
             Whether all of them were answered in time.
         """
         self.admission.drain()
+        if self._streams is not None:
+            self._streams.drain()
         try:
             async with asyncio.timeout(timeout_s):
                 await self.admission.idle()
+                if self._streams is not None:
+                    await self._streams.idle()
         except TimeoutError:
             return False
         return True
 
     async def stop(self) -> None:
         """Ends the engine."""
+        if self._streams is not None:
+            await self._streams.stop()
         if self._pipeline is not None:
             await self._pipeline.stop()
 

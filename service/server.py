@@ -22,6 +22,8 @@ from service.settings import Settings
 _KEEP_ALIVE_S = 75
 # What is left after draining are answers being written.
 _CLOSING_S = 2
+# A little more than a frame and its timestamp: a frame that is too large by a little is told so.
+_MESSAGE_OVERHEAD = 64 * 1024
 
 
 class Server(uvicorn.Server):
@@ -44,6 +46,10 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
+                ws="websockets-sansio",
+                ws_max_size=settings.stream_limits.frame_bytes + _MESSAGE_OVERHEAD,
+                # Frames are compressed already, and each socket would keep a window of hundreds of kilobytes.
+                ws_per_message_deflate=False,
                 timeout_graceful_shutdown=_CLOSING_S,
             )
         )

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.inference.bundle import PrecisionName
 from service.inference.session import Device, DeviceName, usable_cores
 from service.runtime import Options
+from service.stream.streams import StreamLimits
 from service.video.pool import Lanes
 from service.video.source import Limits
 
@@ -64,6 +65,18 @@ class Settings(BaseSettings):
     )
     max_batch: int = Field(0, ge=0, description="Pictures in a batch; 0 means what suits the device.")
 
+    streams: int = Field(1000, gt=0, description="Most live streams at the same time; more are refused with 429.")
+    stream_state_mb: float = Field(
+        256, gt=0, description="Memory in megabytes that the states of all streams may take; more are refused with 429."
+    )
+    stream_queue: int = Field(8, gt=0, description="Frames of one stream that may wait to be looked at.")
+    stream_buffer_mb: float = Field(64, gt=0, description="Megabytes that the waiting frames of all streams may take.")
+    max_frame_mb: float = Field(8, gt=0, description="Largest encoded frame of a stream in megabytes.")
+    stream_ttl_s: float = Field(60, gt=0, description="A stream of which nothing is heard for so long ends.")
+    stream_gap_s: float = Field(
+        2, gt=0, description="A longer pause between the timestamps of two frames makes a stream begin anew."
+    )
+
     upload_stall_s: float = Field(10, gt=0, description="An upload that sends nothing for so long is answered 408.")
     upload_timeout_s: float = Field(120, gt=0, description="An upload that takes longer than this is answered 408.")
     request_timeout_s: float = Field(60, gt=0, description="No answer so long after the upload: 504.")
@@ -81,6 +94,19 @@ class Settings(BaseSettings):
         """The largest clip in bytes."""
         return int(self.max_upload_mb * 1_000_000)
 
+    @property
+    def stream_limits(self) -> StreamLimits:
+        """What streams may take."""
+        return StreamLimits(
+            most=self.streams,
+            state_bytes=int(self.stream_state_mb * 1_000_000),
+            waiting=self.stream_queue,
+            waiting_bytes=int(self.stream_buffer_mb * 1_000_000),
+            frame_bytes=int(self.max_frame_mb * 1_000_000),
+            ttl_s=self.stream_ttl_s,
+            gap_s=self.stream_gap_s,
+        )
+
     def options(self) -> Options:
         """What the runtime needs of these settings.
 
@@ -96,7 +122,8 @@ class Settings(BaseSettings):
             cores=cores,
             max_in_flight=self.max_in_flight,
             backlog_s=self.max_backlog_s,
-            lanes=Lanes(self.decoders or cores, self.decoders or cores, self.decoder_memory_mb),
+            lanes=Lanes(self.decoders or cores, self.decoders or cores, self.decoder_memory_mb, self.decoders or cores),
             exact=self.decode == "exact",
             request_timeout_s=self.request_timeout_s,
+            streams=self.stream_limits,
         )

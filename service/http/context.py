@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, WebSocket
 
 from service.http.upload import Bounds
 from service.metrics import Metrics
@@ -27,3 +27,8 @@ def _context(request: Request) -> Context:
 
 Wired = Annotated[Context, Depends(_context)]
 """Declares that a route works with the application's parts."""
+
+
+def socket_context(socket: WebSocket) -> Context:
+    """The same for a WebSocket."""
+    return cast("Context", socket.app.state.context)

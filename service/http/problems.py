@@ -16,6 +16,9 @@ from service import errors
 
 MEDIA_TYPE = "application/problem+json"
 _CLIENT_CLOSED_REQUEST = 499
+_BUG = "Please report it with the request_id; what was sent is not at fault."
+# What some errors have besides.
+_MORE = ("limit", "maximum", "recognised")
 
 
 class Kind(NamedTuple):
@@ -29,6 +32,11 @@ class Kind(NamedTuple):
 TABLE: dict[type[errors.KinemaError], Kind] = {
     errors.MalformedRequest: Kind(400, "malformed-request", "The request cannot be read"),
     errors.ModelNotFound: Kind(404, "no-such-model", "No such model"),
+    errors.StreamNotFound: Kind(404, "no-such-stream", "No such stream"),
+    errors.StateRefused: Kind(409, "state-refused", "The state belongs elsewhere"),
+    errors.StreamGone: Kind(410, "stream-gone", "The stream has ended"),
+    errors.FrameRepeated: Kind(422, "frame-repeated", "A frame of that time has come already"),
+    errors.FrameOutOfOrder: Kind(422, "frame-out-of-order", "A later frame has come already"),
     errors.UploadStalled: Kind(408, "upload-stalled", "The upload stalled"),
     errors.LimitExceeded: Kind(413, "limit-exceeded", "Over a limit"),
     errors.UnsupportedMedia: Kind(415, "unsupported-media", "Not a video that can be read"),
@@ -84,30 +92,46 @@ def answer(
     request: Request, kind: Kind, detail: str, advice: str, headers: dict[str, str] | None = None, **more: object
 ) -> JSONResponse:
     """A problem as a response; `more` are members that this kind of problem has besides."""
-    problem = Problem(
+    made = _made(kind, detail, advice, getattr(request.state, "request_id", ""), **more)
+    return JSONResponse(made.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
+
+
+def problem(error: Exception, request_id: str) -> Problem:
+    """The problem that an error is, where there is no response to put it into."""
+    if not isinstance(error, errors.KinemaError):
+        return _made(INTERNAL, f"an unexpected {type(error).__name__}", _BUG, request_id)
+    more = {name: getattr(error, name) for name in _MORE if hasattr(error, name)}
+    return _made(kind_of(error), error.detail, error.advice, request_id, **more)
+
+
+def kind_of(error: errors.KinemaError) -> Kind:
+    """What an error becomes."""
+    return next((TABLE[base] for base in type(error).__mro__ if base in TABLE), INTERNAL)
+
+
+def _made(kind: Kind, detail: str, advice: str, request_id: str, **more: object) -> Problem:
+    return Problem(
         type=f"urn:kinema:problem:{kind.slug}",
         title=kind.title,
         status=kind.status,
         detail=detail,
         advice=advice,
-        request_id=getattr(request.state, "request_id", ""),
+        request_id=request_id,
         **more,
     )
-    return JSONResponse(problem.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
 
 
 async def _kinema_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, errors.KinemaError):  # starlette's signature is wider than what it calls this with
         raise error
-    kind = next((TABLE[base] for base in type(error).__mro__ if base in TABLE), INTERNAL)
     headers: dict[str, str] = {}
     if isinstance(error, errors.Busy | errors.Unavailable):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, errors.LimitExceeded | errors.UploadStalled):
         # Part of the body is unread and stays so; what follows on this connection could not be understood.
         headers["Connection"] = "close"
-    more = {name: getattr(error, name) for name in ("limit", "maximum", "recognised") if hasattr(error, name)}
-    return answer(request, kind, error.detail, error.advice, headers, **more)
+    more = {name: getattr(error, name) for name in _MORE if hasattr(error, name)}
+    return answer(request, kind_of(error), error.detail, error.advice, headers, **more)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -131,5 +155,4 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
-    advice = "Please report it with the request_id; the clip is not at fault."
-    return answer(request, INTERNAL, f"an unexpected {type(error).__name__}", advice)
+    return answer(request, INTERNAL, f"an unexpected {type(error).__name__}", _BUG)

@@ -79,7 +79,13 @@ async def read_clip(request: Request, bounds: Bounds) -> EncodedClip:
     return clip
 
 
-async def _chunks(request: Request, bounds: Bounds, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def chunks(request: Request, bounds: Bounds, max_bytes: int) -> AsyncGenerator[bytes, None]:
+    """A request's body as it comes.
+
+    Raises:
+        LimitExceeded: more than `max_bytes`; reading stops there.
+        UploadStalled: nothing came for `bounds.stall_s`.
+    """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(bounds, f"the body has {int(declared)} bytes")
@@ -106,7 +112,7 @@ async def _chunks(request: Request, bounds: Bounds, max_bytes: int) -> AsyncGene
 async def _from_body(request: Request, bounds: Bounds) -> EncodedClip:
     with SpooledTemporaryFile(max_size=bounds.memory_bytes) as file:
         upload = UploadFile(cast("BinaryIO", file), size=0)
-        async for chunk in _chunks(request, bounds, bounds.max_bytes):
+        async for chunk in chunks(request, bounds, bounds.max_bytes):
             await upload.write(chunk)
         await upload.seek(0)
         return await _encoded(upload, bounds)
@@ -125,7 +131,7 @@ async def _encoded(upload: UploadFile, bounds: Bounds) -> EncodedClip:
 
 async def _from_form(request: Request, bounds: Bounds) -> EncodedClip:
     limit = bounds.max_bytes + _MULTIPART_OVERHEAD
-    parser = MultiPartParser(request.headers, _chunks(request, bounds, limit), max_files=1, max_fields=8)
+    parser = MultiPartParser(request.headers, chunks(request, bounds, limit), max_files=1, max_fields=8)
     parser.spool_max_size = bounds.memory_bytes
     try:
         form = await parser.parse()

@@ -33,6 +33,10 @@ class Sequence:
         """
         self._encoded[name, window, step] = encoded.copy()
 
+    def of(self, window: int, step: int) -> Mapping[str, Features]:
+        """What there is of one step, by input of the recurrent graph."""
+        return {name: encoded for (name, *place), encoded in self._encoded.items() if place == [window, step]}
+
     def inputs(self, steps: Items[int]) -> Mapping[str, NDArray[np.float32] | NDArray[np.int64]]:
         """The inputs of the recurrent graph: one row a window, rows padded with zeros to the longest.
 

@@ -10,19 +10,21 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from service.errors import EngineDead
+from service.errors import EngineDead, UndecodableClip
 from service.video.canvas import Canvas
 from service.video.decode import Decoded, DecodeTask, Emit, MadePicture
 from service.video.encoded import EncodedClip
+from service.video.look import LookTask, Slate
+from service.video.preprocess import Frame
 from service.video.probe import Probed
 from service.video.process import DecoderDied, DecoderProcess, JobNotTaken, crashed
 from service.video.source import Limits
-from service.video.wire import DecodeJob, Done, Painted, ProbeJob
+from service.video.wire import DecodeJob, Done, LookJob, Painted, ProbeJob
 
 # A process that was asked to stop does so before its next frame; one that hangs in a frame is killed after this.
 _GRACE_S = 1.0
@@ -31,7 +33,7 @@ _PAUSE_S = 1.0
 # How far the processes for long clips stand back behind all others.
 _LONG_NICENESS = 5
 
-LaneName = Literal["probe", "short", "long"]
+LaneName = Literal["probe", "short", "long", "look"]
 """Which processes take a job."""
 
 
@@ -52,11 +54,13 @@ class Lanes:
     Attributes:
         short, long: clips decoded at the same time, of each length.
         memory_mb: what a clip may take while it is decoded, in MB (10^6 bytes).
+        look: frames of streams decoded at the same time; their processes are started when the first stream begins.
     """
 
     short: int
     long: int
     memory_mb: int = 1024
+    look: int = 1
 
 
 class _Lane:
@@ -121,6 +125,8 @@ class DecoderPool:
             "short": _Lane(lanes.short, 0),
             "long": _Lane(lanes.long, _LONG_NICENESS),
         }
+        self._look = _Lane(lanes.look, 0)
+        self._looking: asyncio.Task[None] | None = None
         self._processes: set[DecoderProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -131,7 +137,26 @@ class DecoderPool:
         Raises:
             DecoderDied, OSError: one of them does not get ready.
         """
-        await asyncio.gather(*(self._start_one(lane) for lane in self._lanes.values() for _ in range(lane.processes)))
+        await asyncio.gather(*(self._start_lane(lane) for lane in self._lanes.values()))
+
+    async def start_looking(self) -> None:
+        """Starts the processes that look at frames, if that has not been done yet.
+
+        Raises:
+            DecoderDied, OSError: one of them does not get ready.
+            EngineDead: the pool was stopped.
+        """
+        if self._stopping:
+            raise _stopped()
+        if self._looking is None or (self._looking.done() and self._looking.exception()):
+            self._looking = asyncio.create_task(self._start_lane(self._look))
+            self._tasks.add(self._looking)
+            self._looking.add_done_callback(self._tasks.discard)
+        await asyncio.shield(self._looking)
+        self._lanes["look"] = self._look
+
+    async def _start_lane(self, lane: _Lane) -> None:
+        await asyncio.gather(*(self._start_one(lane) for _ in range(lane.processes)))
 
     async def _start_one(self, lane: _Lane) -> None:
         process = await DecoderProcess.start(self._memory_mb, lane.niceness)
@@ -213,6 +238,44 @@ class DecoderPool:
         done = await self._done(lane, paint)
         assert isinstance(done.result, Decoded)
         return Decoding(done.result, done.started_s, done.ended_s, done.cpu_s)
+
+    async def look(self, image: EncodedClip, task: LookTask, before: Mapping[str, Frame], timeout_s: float) -> Slate:
+        """Looks at one frame. Needs `start_looking`.
+
+        Args:
+            image: the encoded frame.
+            task: what is wanted of it.
+            before: the grey frames that flow starts from, by kind; empty where no frame came before.
+            timeout_s: seconds that it may take; a process that takes longer is killed.
+
+        Returns:
+            What was made, in memory shared with the process, which is done with it.
+
+        Raises:
+            ClipError: the frame cannot be decoded or is over a limit, or the process died of it or hung.
+            EngineDead: the pool was stopped.
+        """
+        job = LookJob(task, cpu_s=math.ceil(timeout_s))
+        slate: Slate | None = None
+
+        async def draw(process: DecoderProcess) -> Done:
+            nonlocal slate
+            slate = Slate(task.pictures)
+            for kind, grey in before.items():
+                slate.place("grey", kind)[:] = grey
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await process.do(job, image.fileno(), slate.fileno())
+            except TimeoutError as error:
+                raise UndecodableClip(
+                    f"decoding the frame took longer than {timeout_s:g} s", "Leave the frame out; it may be damaged."
+                ) from error
+            finally:
+                slate.close()
+
+        await self._done("look", draw)
+        assert slate is not None
+        return slate
 
     async def _done(self, lane: LaneName, work: Callable[[DecoderProcess], Awaitable[Done]]) -> Done:
         """Has a process do some work, and another one if the first ended before it took it."""

@@ -142,22 +142,25 @@ class FlowMaker:
 
     Flow is DIS (Kroeger et al., *Fast Optical Flow using Dense Inverse Search*, ECCV 2016) on grey frames of
     `flow.size` pixels. u and v are scaled around 128 and the magnitude from 0, in grey levels a pixel, and clipped.
+
+    Attributes:
+        before: the grey frame that flow starts from, uint8 [flow.size, flow.size]; None before the first.
     """
 
     def __init__(self, size: int, flow: Flow) -> None:
         self._size = size
         self._flow = flow
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[flow.preset])
-        self._before: Frame | None = None
+        self.before: Frame | None = None
 
     def _grey(self, sight: Sight) -> Frame:
         return np.asarray(cv2.cvtColor(sight.squeezed(self._flow.size), cv2.COLOR_BGR2GRAY), dtype=np.uint8)
 
     def make(self, sight: Sight) -> Picture:
-        before, self._before = self._before, self._grey(sight)
+        before, self.before = self.before, self._grey(sight)
         if before is None:
             raise ValueError("flow is measured between two frames, and this is the first")
-        displacement = self._dis.calc(before, self._before, None)  # type: ignore[call-overload]  # float32 [H, W, 2]
+        displacement = self._dis.calc(before, self.before, None)  # type: ignore[call-overload]  # float32 [H, W, 2]
         u, v = cv2.split(displacement)
         # OpenCV rounds and clips to 0-255 on its way to eight bits.
         bands = cv2.merge(
@@ -172,7 +175,7 @@ class FlowMaker:
         return levels if levels.shape[0] == self._size else resize(levels, whole, self._size)
 
     def look(self, sight: Sight) -> None:
-        self._before = self._grey(sight)
+        self.before = self._grey(sight)
 
 
 def maker(spec: PictureSpec) -> PictureMaker:

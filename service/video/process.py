@@ -14,11 +14,10 @@ from typing import Self
 
 from service.errors import KinemaError, UndecodableClip
 from service.video.wire import (
-    DecodeJob,
+    AnyJob,
     Done,
     Failed,
     Painted,
-    ProbeJob,
     Ready,
     Stopped,
     Taken,
@@ -105,7 +104,7 @@ class DecoderProcess:
         """The process."""
         return self._process.pid
 
-    async def do(self, job: DecodeJob | ProbeJob, *descriptors: int, painted: Hear = ignore) -> Done:
+    async def do(self, job: AnyJob, *descriptors: int, painted: Hear = ignore) -> Done:
         """Hands over a job and waits until it is done. Cancelling leaves the process `busy`: see `settle`.
 
         Args:

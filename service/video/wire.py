@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 
 from service import errors
 from service.video.decode import Decoded, DecodeTask
+from service.video.look import Looked, LookTask
 from service.video.probe import Probed
 from service.video.source import Limits
 
@@ -36,6 +37,15 @@ class ProbeJob:
     limits: Limits
     cpu_s: int
     job: Literal["probe"] = "probe"
+
+
+@dataclass(frozen=True, slots=True)
+class LookJob:
+    """Look at one frame. Its descriptor and its slate's come with the line."""
+
+    task: LookTask
+    cpu_s: int
+    job: Literal["look"] = "look"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class Done:
         cpu_s: seconds of CPU that it took.
     """
 
-    result: Decoded | Probed
+    result: Decoded | Probed | Looked
     started_s: float
     ended_s: float
     cpu_s: float
@@ -97,19 +107,20 @@ class Stopped:
     said: Literal["stopped"] = "stopped"
 
 
-Job = Annotated[DecodeJob | ProbeJob, Field(discriminator="job")]
+AnyJob = DecodeJob | ProbeJob | LookJob
+Job = Annotated[AnyJob, Field(discriminator="job")]
 Said = Annotated[Ready | Taken | Painted | Done | Failed | Stopped, Field(discriminator="said")]
 
-_JOB: TypeAdapter[DecodeJob | ProbeJob] = TypeAdapter(Job)
+_JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)
 _SAID: TypeAdapter[Ready | Taken | Painted | Done | Failed | Stopped] = TypeAdapter(Said)
 
 
-def write_job(job: DecodeJob | ProbeJob) -> bytes:
+def write_job(job: AnyJob) -> bytes:
     """A job as a line."""
     return _JOB.dump_json(job) + b"\n"
 
 
-def read_job(line: bytes) -> DecodeJob | ProbeJob:
+def read_job(line: bytes) -> AnyJob:
     """The job of a line.
 
     Raises:

@@ -22,12 +22,15 @@ from service.priority import compute_in_long_turns
 from service.video.canvas import Canvas
 from service.video.decode import Decoded, DecodeTask, MadePicture, decode
 from service.video.encoded import EncodedClip
+from service.video.look import Looked, LookTask, Slate, look
 from service.video.probe import Probed, probe
 from service.video.source import NO_LIMITS, open_clip
+from service.video.still import decode_still
 from service.video.wire import (
-    DecodeJob,
+    AnyJob,
     Done,
     Failed,
+    LookJob,
     Painted,
     ProbeJob,
     Ready,
@@ -85,15 +88,21 @@ class Worker:
     def _say(self, said: Ready | Taken | Painted | Done | Failed | Stopped) -> None:
         self._connection.sendall(write_said(said))
 
-    def _do(self, job: DecodeJob | ProbeJob, clip: EncodedClip, canvas: list[int]) -> Done | Failed | Stopped:
-        result: Decoded | Probed
+    def _do(self, job: AnyJob, clip: EncodedClip, shared: list[int]) -> Done | Failed | Stopped:
+        result: Decoded | Probed | Looked
         started_s, before_s = time.perf_counter(), time.process_time()
         try:
-            result = probe(clip, job.limits) if isinstance(job, ProbeJob) else self._decode(job.task, clip, canvas[0])
+            match job:
+                case ProbeJob(limits):
+                    result = probe(clip, limits)
+                case LookJob(task):
+                    result = _look(task, clip, shared[0])
+                case _:
+                    result = self._decode(job.task, clip, shared[0])
         except ClientGone:
             return Stopped()
         except UndecodableClip as error:
-            return failed(self._bloated() if self._is_large(clip) else error)
+            return failed(self._bloated() if not isinstance(job, LookJob) and self._is_large(clip) else error)
         except ClipError as error:
             return failed(error)
         except MemoryError:
@@ -145,6 +154,13 @@ class Worker:
             f"decoding the clip takes more than {self._limit_mb} MB of memory, which is what a decoder may use",
             "Scale the clip down before sending it, or raise KINEMA_DECODER_MEMORY_MB.",
         )
+
+
+def _look(task: LookTask, image: EncodedClip, descriptor: int) -> Looked:
+    slate = Slate(task.pictures, descriptor)
+    with image.open() as file:
+        frame = decode_still(file.read(), task.limits)
+    return look(frame, task, slate)
 
 
 def _allow_cpu(seconds: int) -> None:

@@ -1,0 +1,139 @@
+"""A run of frames without a gap: what is remembered of it, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import StateRefused
+from service.inference.card import Card, Evidence
+from service.stream.memory import Arrays, Memory, Step
+from service.video.look import Slate
+
+_VALUES = ("start_s", "moments", "due", "last_s", "untold")
+
+
+@dataclass(slots=True)
+class Run:
+    """Where one run of frames stands.
+
+    Attributes:
+        card: of the model.
+        memory: what the head remembers.
+        start_s: the timestamp of its first frame.
+        due: the moment at which the next answer is due.
+        moments: how many have been looked at.
+        last_s: the timestamp of the frame looked at last.
+        untold: whether there are steps of which no answer tells.
+        only: the first frame, encoded, until there is a step.
+        held: what each kind of evidence was last seen as, by input of the recurrent graph.
+        greys: the grey frames that the next flow starts from, by kind.
+    """
+
+    card: Card
+    memory: Memory
+    start_s: float
+    due: float
+    moments: int = 0
+    last_s: float = 0.0
+    untold: bool = False
+    only: bytes | None = None
+    held: dict[str, NDArray[Any]] = field(default_factory=dict)
+    greys: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def steps(self, moments: Sequence[int]) -> list[int]:
+        """The steps of moments; -1 for the one from which the first flow is measured."""
+        return [moment - int(self.card.plan.anchored) for moment in moments]
+
+    def wanted(self, steps: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The kinds of which a frame's own picture is wanted, and those that need it as if the frame came again."""
+
+        def due(cadence: int, among: Sequence[int]) -> bool:
+            return any(step >= 0 and step % cadence == 0 for step in among)
+
+        kinds = self.card.evidence
+        # A frame shows the same however often it is looked at, but nothing has moved the second time.
+        fresh = tuple(kind.name for kind in kinds if due(kind.cadence, steps[:1] if kind.flow else steps))
+        return fresh, tuple(kind.name for kind in kinds if kind.flow and due(kind.cadence, steps[1:]))
+
+    async def take(self, steps: Sequence[int], seen: Sequence[Step]) -> None:
+        """Takes the steps that one frame stands for.
+
+        Args:
+            steps: in order.
+            seen: what the frame is to the model, and what it is when it is seen again.
+        """
+        for index, step in enumerate(steps):
+            if step < 0:
+                continue
+            for kind in self.card.evidence:
+                if step % kind.cadence == 0:
+                    found = seen[1] if index and kind.flow else seen[0]
+                    self.held |= {name: found[name] for name in kind.inputs}
+            self.only, self.untold = None, True
+            await self.memory.take(dict(self.held))
+
+    def keep(self, slate: Slate) -> None:
+        """Keeps the grey frames of a look."""
+        flows = (kind.name for kind in self.card.evidence if kind.flow is not None)
+        self.greys = {kind: slate.place("grey", kind).copy() for kind in flows}
+
+    def dump(self) -> tuple[dict[str, Any], Arrays]:
+        """All of it: plain values, and arrays by name."""
+        values, arrays = self.memory.dump()
+        arrays = {f"memory.{name}": value for name, value in arrays.items()}
+        arrays |= {f"held.{name}": value for name, value in self.held.items()}
+        arrays |= {f"grey.{name}": value for name, value in self.greys.items()}
+        if self.only is not None:
+            arrays["only"] = np.frombuffer(self.only, np.uint8)
+        return {name: getattr(self, name) for name in _VALUES} | {"memory": values}, arrays
+
+    @classmethod
+    def load(cls, card: Card, memory: Memory, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """What `dump` gave, as it was.
+
+        Args:
+            card: of the model.
+            memory: an empty one, of the stream that goes on.
+            values: plain values, as `dump` gave them.
+            arrays: the same for arrays.
+
+        Raises:
+            StateRefused: it is of another model, or of a stream with another memory.
+        """
+        memory.load(values["memory"], _named(arrays, "memory."))
+        run = cls(card, memory, **{name: values[name] for name in _VALUES})
+        run.held, run.greys = _named(arrays, "held."), _named(arrays, "grey.")
+        run.only = arrays["only"].tobytes() if "only" in arrays else None
+        run.check()
+        return run
+
+    def check(self) -> None:
+        """Holds what is kept against the card.
+
+        Raises:
+            StateRefused: it is of another model.
+        """
+        flows = {kind.name: (kind.flow.size,) * 2 for kind in self.card.evidence if kind.flow is not None}
+        greys = {name: grey.shape for name, grey in self.greys.items() if grey.dtype == np.uint8}
+        held = {name: (value.shape, str(value.dtype)) for name, value in self.held.items()}
+        expected = {name: form for kind in self.card.evidence for name, form in _forms(self.card, kind).items()}
+        if (self.greys and greys != flows) or (self.held and held != expected):
+            raise StateRefused(
+                "what the state holds does not fit the model's evidence",
+                "Send what GET of the state gave, unchanged.",
+            )
+
+
+def _forms(card: Card, kind: Evidence) -> Mapping[str, tuple[tuple[int, ...], str]]:
+    if card.whole is not None:
+        return {kind.name: ((kind.size, kind.size, 3), "uint8")}
+    return {name: (shape, "float32") for name, shape in kind.inputs.items()}
+
+
+def _named(arrays: Mapping[str, NDArray[Any]], start: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}

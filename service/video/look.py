@@ -1,0 +1,135 @@
+"""One look at one frame of a stream: the pictures that are made of it, in memory shared with whoever decodes it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from service.video.encoded import anonymous_file
+from service.video.preprocess import SERVED, FlowMaker, Frame, Picture, PictureMaker, maker
+from service.video.source import Limits
+from service.video.spec import PictureSpec
+
+Role = Literal["grey", "fresh", "again"]
+"""What a place is for: the grey frame that flow starts from, the picture of a frame, that of the frame seen again."""
+
+_KEPT_MAKERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LookTask:
+    """What is wanted of a frame.
+
+    Attributes:
+        pictures: the kinds of evidence that the stream's model reads.
+        fresh: the kinds of which a picture is wanted.
+        again: the kinds of which a picture is wanted as if the frame came a second time.
+        follows: whether a frame came before it; its grey frames are on the slate.
+        limits: what the frame may cost.
+    """
+
+    pictures: tuple[PictureSpec, ...]
+    fresh: tuple[str, ...]
+    again: tuple[str, ...]
+    follows: bool
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A frame that was looked at: its size in pixels."""
+
+    width: int
+    height: int
+
+
+class Slate:
+    """Shared memory for one look.
+
+    Args:
+        pictures: the kinds of pictures.
+        descriptor: of a slate that another process made for the same kinds; None makes one. It is closed once its
+            memory is mapped.
+    """
+
+    def __init__(self, pictures: Sequence[PictureSpec], descriptor: int | None = None) -> None:
+        self._places, size = _layout(tuple(pictures))
+        made = anonymous_file() if descriptor is None else descriptor
+        try:
+            if descriptor is None:
+                os.truncate(made, size)
+            self._memory = mmap.mmap(made, size)
+        finally:
+            if descriptor is not None:
+                os.close(made)
+        self._descriptor = made if descriptor is None else -1
+
+    def fileno(self) -> int:
+        """The descriptor of a slate made here."""
+        return self._descriptor
+
+    def close(self) -> None:
+        """Closes the descriptor; the memory stays as long as a picture in it is used."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def place(self, role: Role, kind: str) -> Picture:
+        """A place on the slate: a picture is uint8 [size, size, 3], a grey frame uint8 [size, size].
+
+        Raises:
+            KeyError: there is no such place.
+        """
+        start, shape = self._places[role, kind]
+        return np.frombuffer(self._memory, np.uint8, int(np.prod(shape)), start).reshape(shape)
+
+
+@lru_cache(maxsize=_KEPT_MAKERS)
+def _layout(pictures: tuple[PictureSpec, ...]) -> tuple[Mapping[tuple[Role, str], tuple[int, tuple[int, ...]]], int]:
+    places: dict[tuple[Role, str], tuple[int, tuple[int, ...]]] = {}
+    end = 0
+    for kind in pictures:
+        shapes: dict[Role, tuple[int, ...]] = {"fresh": (kind.size, kind.size, 3)}
+        if kind.flow is not None:
+            shapes["again"] = shapes["fresh"]
+            shapes["grey"] = (kind.flow.size, kind.flow.size)
+        for role, shape in shapes.items():
+            places[role, kind.name] = end, shape
+            end += int(np.prod(shape))
+    return places, end
+
+
+@lru_cache(maxsize=_KEPT_MAKERS)
+def _maker(spec: PictureSpec) -> PictureMaker:
+    """Optical flow keeps buffers that are worth keeping; what it remembers of frames is set at every look."""
+    return maker(spec)
+
+
+def look(frame: Frame, task: LookTask, slate: Slate) -> Looked:
+    """Makes the pictures that are wanted of a frame, and leaves its grey frames for the next look.
+
+    Args:
+        frame: as decoded.
+        task: what is wanted.
+        slate: holds the grey frames of the frame before, where there was one, and receives all that is made.
+    """
+    sight = SERVED.of(frame)
+    for spec in task.pictures:
+        pictures = _maker(spec)
+        if isinstance(pictures, FlowMaker):
+            pictures.before = slate.place("grey", spec.name).copy() if task.follows else None
+        if spec.name in task.fresh:
+            slate.place("fresh", spec.name)[:] = pictures.make(sight)
+        else:
+            pictures.look(sight)
+        if spec.name in task.again:
+            slate.place("again", spec.name)[:] = pictures.make(sight)
+        if isinstance(pictures, FlowMaker) and pictures.before is not None:
+            slate.place("grey", spec.name)[:] = pictures.before
+    return Looked(frame.shape[1], frame.shape[0])
