@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
@@ -10,9 +11,12 @@ from service.http.problems import Problem, problem
 from service.http.schemas import ModelName, PredictionOut
 from service.inference.card import Card
 from service.inference.postprocess import Prediction
+from service.post.chain import DEFAULT
+from service.post.event import Event
+from service.post.spec import Spec
 from service.stream.inbox import Drop
 from service.stream.stream import Stream
-from service.stream.told import Failed, FrameFailed, News, Restarted, Spent, Told
+from service.stream.told import Failed, FrameFailed, Happened, News, Restarted, Spent, Told
 from service.stream.wishes import Wishes
 
 PROTOCOL: Literal[1] = 1
@@ -40,9 +44,18 @@ class StreamWishes(BaseModel):
         "model was trained on, `endless` all that came since the stream began.",
     )
 
+    post: str = Field(
+        str(DEFAULT),
+        description="What smooths scores and finds events, such as `ema:tau_s=0.8,hysteresis:on=0.6:off=0.4`.",
+    )
+
     def wishes(self) -> Wishes:
-        """The same for the stream."""
-        return Wishes(self.top_k, self.every_s, self.drop, self.memory_s)
+        """The same for the stream.
+
+        Raises:
+            MalformedRequest: there is no such post-processor, or it has no such parameter.
+        """
+        return Wishes(self.top_k, self.every_s, self.drop, self.memory_s, Spec.parse(self.post))
 
 
 class Hello(StreamWishes):
@@ -136,6 +149,24 @@ def _fps(fps: float | None) -> float | None:
     return None if fps is None else round(fps, 3)
 
 
+class EventOut(BaseModel):
+    """An action began, has ended, or was counted; `processor`, `label_id` and `start_s` tell which."""
+
+    type: Literal["event"] = "event"
+    processor: str = Field(description="which post-processor found it", examples=["hysteresis"])
+    label: str = Field(examples=["golf"])
+    label_id: int = Field(description="index in the model's labels", examples=[4])
+    start_s: float = Field(examples=[12.1])
+    end_s: float | None = Field(description="exclusive; null while it goes on", examples=[None])
+    peak: float = Field(description="highest score so far", examples=[0.98])
+    count: int | None = Field(description="cycles so far, where they are counted", examples=[None])
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """The same as it goes over the wire."""
+        return cls(**asdict(event))
+
+
 class RestartOut(BaseModel):
     """The stream has forgotten what came before."""
 
@@ -183,14 +214,16 @@ class EndOut(BaseModel):
         return cls(reason=reason, received=stream.received, used=stream.used, dropped=stream.dropped)
 
 
-NewsOut = Annotated[AnswerOut | RestartOut | ProblemOut, Field(discriminator="type")]
+NewsOut = Annotated[AnswerOut | EventOut | RestartOut | ProblemOut, Field(discriminator="type")]
 
 
-def news(told: News, card: Card, request_id: str) -> AnswerOut | RestartOut | ProblemOut:
+def news(told: News, card: Card, request_id: str) -> AnswerOut | EventOut | RestartOut | ProblemOut:
     """What a stream tells, as it goes over the wire."""
     match told:
         case Told():
             return AnswerOut.of(told, card)
+        case Happened():
+            return EventOut.of(told.event)
         case Restarted():
             return RestartOut.of(told)
         case FrameFailed():

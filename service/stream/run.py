@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from service.errors import StateRefused
 from service.inference.card import Card, Evidence
+from service.inference.postprocess import scores
+from service.inference.session import Reading
+from service.post.chain import Chain
+from service.post.event import Event
+from service.post.observation import Observation
 from service.stream.memory import Arrays, Memory, Step
 from service.video.look import Slate
 
@@ -24,6 +29,7 @@ class Run:
     Attributes:
         card: of the model.
         memory: what the head remembers.
+        chain: makes events of what it says.
         start_s: the timestamp of its first frame.
         due: the moment at which the next answer is due.
         moments: how many have been looked at.
@@ -36,6 +42,7 @@ class Run:
 
     card: Card
     memory: Memory
+    chain: Chain
     start_s: float
     due: float
     moments: int = 0
@@ -60,13 +67,18 @@ class Run:
         fresh = tuple(kind.name for kind in kinds if due(kind.cadence, steps[:1] if kind.flow else steps))
         return fresh, tuple(kind.name for kind in kinds if kind.flow and due(kind.cadence, steps[1:]))
 
-    async def take(self, steps: Sequence[int], seen: Sequence[Step]) -> None:
+    async def take(self, steps: Sequence[int], seen: Sequence[Step], time_s: float) -> list[Event]:
         """Takes the steps that one frame stands for.
 
         Args:
             steps: in order.
             seen: what the frame is to the model, and what it is when it is seen again.
+            time_s: the frame's timestamp.
+
+        Returns:
+            What began, ended, or was counted.
         """
+        reading: Reading | None = None
         for index, step in enumerate(steps):
             if step < 0:
                 continue
@@ -75,7 +87,15 @@ class Run:
                     found = seen[1] if index and kind.flow else seen[0]
                     self.held |= {name: found[name] for name in kind.inputs}
             self.only, self.untold = None, True
-            await self.memory.take(dict(self.held))
+            reading = await self.memory.take(dict(self.held))
+        self.last_s = time_s
+        return [] if reading is None else self.observe(reading)
+
+    def observe(self, reading: Reading) -> list[Event]:
+        """Shows the chain what the model says now; only the first time for each frame has an effect."""
+        motion = next((kind.name for kind in self.card.evidence if kind.flow is not None), None)
+        features = None if motion is None else self.held.get(motion)
+        return self.chain.see(Observation(self.last_s, scores(reading.logits, self.card.temperature), features))
 
     def keep(self, slate: Slate) -> None:
         """Keeps the grey frames of a look."""
@@ -90,23 +110,31 @@ class Run:
         arrays |= {f"grey.{name}": value for name, value in self.greys.items()}
         if self.only is not None:
             arrays["only"] = np.frombuffer(self.only, np.uint8)
-        return {name: getattr(self, name) for name in _VALUES} | {"memory": values}, arrays
+        return {name: getattr(self, name) for name in _VALUES} | {
+            "memory": values,
+            "chain": self.chain.dump(),
+        }, arrays
 
     @classmethod
-    def load(cls, card: Card, memory: Memory, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def load(
+        cls, card: Card, memory: Memory, chain: Chain, values: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> Self:
         """What `dump` gave, as it was.
 
         Args:
             card: of the model.
             memory: an empty one, of the stream that goes on.
+            chain: of the stream that goes on.
             values: plain values, as `dump` gave them.
             arrays: the same for arrays.
 
         Raises:
             StateRefused: it is of another model, or of a stream with another memory.
+            MalformedRequest: it is of a stream with other post-processors.
         """
+        chain.load(values["chain"])
         memory.load(values["memory"], _named(arrays, "memory."))
-        run = cls(card, memory, **{name: values[name] for name in _VALUES})
+        run = cls(card, memory, chain, **{name: values[name] for name in _VALUES})
         run.held, run.greys = _named(arrays, "held."), _named(arrays, "grey.")
         run.only = arrays["only"].tobytes() if "only" in arrays else None
         run.check()

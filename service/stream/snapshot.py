@@ -44,6 +44,7 @@ class _Run(Part):
     last_s: Finite
     untold: bool
     memory: dict[str, Any]
+    chain: dict[str, Any]
 
 
 class _Follower(Part):

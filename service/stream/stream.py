@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,11 +16,12 @@ from service.events import Observe, StreamAnswered, StreamFrames
 from service.inference.abstain import strange
 from service.inference.postprocess import rank, scores
 from service.inference.session import Reading
+from service.post.event import Event
 from service.stream.engine import Engine
 from service.stream.inbox import Frame, Inbox
 from service.stream.memory import Arrays, Step
 from service.stream.run import Run
-from service.stream.told import Failed, FrameFailed, News, Restarted, Spent, Told
+from service.stream.told import Failed, FrameFailed, Happened, News, Restarted, Spent, Told
 from service.stream.wishes import Wishes
 from service.video.encoded import EncodedClip
 from service.video.follow import Follower
@@ -152,15 +153,19 @@ class Stream:
         moments = range(run.moments, frame.served.upto)
         async with self._engine.turn:
             began_s = time.perf_counter()
-            parts = await self._look(run, frame.image, moments, began_s)
+            events, (look_s, encode_s, recur_s) = await self._look(run, frame.image, moments, frame.time_s)
         now_s = time.perf_counter()
-        run.last_s = frame.time_s
-        self._spent = Spent(began_s - frame.came_s, *parts, total=now_s - frame.came_s)
+        self._spent = Spent(began_s - frame.came_s, look_s, encode_s, recur_s, now_s - frame.came_s)
         self.used += 1
         self.padded += len(moments) - 1
         self._observe(StreamFrames(used=1, padded=len(moments) - 1))
+        await self._happened(events)
         if run.untold and run.moments - 1 >= run.due - _EPSILON:
             await self._tell(run, partial=False)
+
+    async def _happened(self, events: Iterable[Event]) -> None:
+        for event in events:
+            await self.news.put(Happened(event))
 
     async def _begin(self, frame: Frame) -> Run:
         """Begins a run of frames; one that ends so is told of to its end."""
@@ -169,12 +174,19 @@ class Stream:
             gap_s = frame.served.gap_s
             why = "the first frame after a gap was lost" if gap_s is None else f"no frame came for {gap_s:.3f} s"
             await self.news.put(Restarted(frame.time_s, f"{why}: what came before is forgotten"))
-        memory = self._engine.memory(self.wishes)
-        self._run = Run(self._card, memory, frame.served.start_s, due=self._beat, only=frame.image)
+        memory, chain = self._engine.memory(self.wishes), self.wishes.chain(self._card)
+        self._run = Run(self._card, memory, chain, frame.served.start_s, due=self._beat, only=frame.image)
         return self._run
 
-    async def _look(self, run: Run, image: bytes, moments: Sequence[int], began_s: float) -> tuple[float, float, float]:
-        """Looks at a frame for some moments and takes their steps; returns what looking, encoding, reading took."""
+    async def _look(
+        self, run: Run, image: bytes, moments: Sequence[int], time_s: float
+    ) -> tuple[list[Event], tuple[float, float, float]]:
+        """Looks at a frame for some moments and takes their steps.
+
+        Returns:
+            What happened, and what looking, encoding and reading took, in seconds.
+        """
+        began_s = time.perf_counter()
         steps = run.steps(moments)
         fresh, again = run.wanted(steps)
         task = LookTask(self._card.evidence, fresh, again, bool(run.greys), self._engine.limits)
@@ -187,8 +199,8 @@ class Stream:
         encoded_s = time.perf_counter()
         run.keep(slate)
         run.moments = moments[-1] + 1
-        await run.take(steps, seen)
-        return looked_s - began_s, encoded_s - looked_s, time.perf_counter() - encoded_s
+        events = await run.take(steps, seen, time_s)
+        return events, (looked_s - began_s, encoded_s - looked_s, time.perf_counter() - encoded_s)
 
     async def _seen(self, pictures: Mapping[tuple[str, int], Picture]) -> Sequence[Step]:
         """What pictures are to the model, the frame's own first: features, or the pictures where it reads those."""
@@ -200,6 +212,7 @@ class Stream:
         reading = await run.memory.read()
         if reading is None:
             return
+        await self._happened(run.observe(reading))
         run.untold = False
         if self._beat:
             run.due = (math.floor((run.moments - 1 + _EPSILON) / self._beat) + 1) * self._beat
@@ -209,11 +222,11 @@ class Stream:
     def _told(self, run: Run, reading: Reading, *, partial: bool) -> Told:
         card = self._card
         values = scores(reading.logits, card.temperature)
-        predictions = rank(values, card.labels, self.wishes.top_k)
+        smoothed = values if run.chain.scores is None else run.chain.scores
         return Told(
             time_s=run.last_s,
-            predictions=predictions,
-            smoothed=predictions,
+            predictions=rank(values, card.labels, self.wishes.top_k),
+            smoothed=rank(smoothed, card.labels, self.wishes.top_k),
             abstained=None if card.abstention is None else strange(reading.outputs, card.abstention),
             state_age_s=self.state_age_s,
             received=self.received,
@@ -229,9 +242,11 @@ class Stream:
         if run.only is not None and run.moments:
             # One frame alone: a step from it to itself, as for clips.
             async with self._engine.turn:
-                await self._look(run, run.only, range(run.moments, run.moments + 1), time.perf_counter())
+                events, _ = await self._look(run, run.only, range(run.moments, run.moments + 1), run.last_s)
+            await self._happened(events)
         if run.untold:
             await self._tell(run, partial=True)
+        await self._happened(run.chain.end())
 
     async def settled(self) -> None:
         """Waits until every frame that came has been looked at."""
@@ -265,8 +280,8 @@ class Stream:
         """
         await self.settled()
         run = values["run"]
-        memory = self._engine.memory(self.wishes)
-        self._run = None if run is None else Run.load(self._card, memory, run, arrays)
+        memory, chain = self._engine.memory(self.wishes), self.wishes.chain(self._card)
+        self._run = None if run is None else Run.load(self._card, memory, chain, run, arrays)
         followed = {name: value for name, value in values["follower"].items() if name not in {"fps", "gap_s"}}
         self._follower = Follower(self._card.sampling.fps, self._engine.gap_s, **followed)
         counts = values["counts"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.errors import KinemaError
 from service.inference.postprocess import Prediction
+from service.post.event import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,13 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Happened:
+    """An action began, has ended, or was counted."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
 class Restarted:
     """The stream has forgotten what came before; `time_s` is the timestamp of the first frame of the new run."""
 
@@ -81,4 +89,4 @@ class Failed:
     error: Exception
 
 
-News = Told | Restarted | FrameFailed | Failed
+News = Told | Happened | Restarted | FrameFailed | Failed

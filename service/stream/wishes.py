@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.inference.card import Card
+from service.post.chain import DEFAULT, Chain
+from service.post.spec import Spec
 from service.stream.inbox import Drop
 from service.stream.memory import period
 
@@ -22,12 +24,18 @@ class Wishes:
         drop: what happens to frames that come too fast.
         memory_s: on about how many seconds an answer rests at least; it is at most twice as many. `auto` for what the
             model was trained on, `endless` for all that came.
+        post: what smooths scores and finds events.
     """
 
     top_k: int = 5
     every_s: float = 0.5
     drop: Drop = Drop.OLDEST
     memory_s: MemoryWish = "auto"
+    post: Spec = DEFAULT
+
+    def chain(self, card: Card) -> Chain:
+        """A chain of post-processors that has seen nothing yet."""
+        return Chain(self.post, card.labels)
 
     def every(self, card: Card) -> int | None:
         """The steps between the beginnings of two states; None where one lives on."""
