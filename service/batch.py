@@ -20,6 +20,7 @@ from service.errors import KinemaError
 from service.http.schemas import PredictResponse
 from service.inference.card import Card
 from service.pipeline import Answer, Query
+from service.post.event import Event
 from service.runtime import Options, Runtime
 from service.video.encoded import EncodedClip
 
@@ -111,6 +112,8 @@ class _TableTeller:
     def __init__(self) -> None:
         self._notes: list[str] = []
         self._table = Table("clip", "action", "score", "looked at", box=None, pad_edge=False)
+        self._events = Table("clip", "event", "from", "to", "peak", "count", box=None, pad_edge=False)
+        self._post = False
 
     def tell(self, outcome: Outcome, card: Card) -> None:
         if outcome.answer is None:
@@ -124,9 +127,25 @@ class _TableTeller:
             first = index == 0
             score = f"[bold]{one.score:.3f}[/bold]" if first else f"{one.score:.3f}"
             self._table.add_row(str(outcome.clip) if first else "", one.label, score, looked if first else "")
+        self._tell_events(str(outcome.clip), outcome.answer.events)
+
+    def _tell_events(self, clip: str, events: tuple[Event, ...] | None) -> None:
+        if events is None:
+            return
+        self._post = True
+        for index, one in enumerate(events):
+            count = "" if one.count is None else str(one.count)
+            end = "" if one.end_s is None else f"{one.end_s:.2f} s"
+            row = one.label, f"{one.start_s:.2f}", end, f"{one.peak:.3f}", count
+            self._events.add_row("" if index else clip, *row)
+        if not events:
+            self._events.add_row(clip, "none", "", "", "", "")
 
     def end(self) -> None:
         Console().print(self._table)
+        if self._post:
+            Console().print()
+            Console().print(self._events)
         for note in self._notes:
             print(note, file=sys.stderr)
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from service import logs
 from service.app import build
 from service.batch import Form, predict_all
-from service.errors import KinemaError
+from service.errors import KinemaError, MalformedRequest
 from service.foreign.command import import_model
 from service.inference.bundle import Bundle
 from service.inference.card import Card, FileRecord, Output
@@ -26,6 +26,7 @@ from service.load.bench import bench as measure
 from service.load.offer import Pace
 from service.load.step import Goal
 from service.pipeline import Query
+from service.post.spec import Spec
 from service.server import Server
 from service.settings import Settings
 
@@ -96,16 +97,34 @@ def predict(
     outputs: Annotated[
         bool, typer.Option("--outputs", help="With --json: also what the model's head gives beside scores.")
     ] = False,
+    post: Annotated[
+        str | None, typer.Option("--post", help="Also events, by these post-processors: ema,hysteresis:on=0.6,...")
+    ] = None,
 ) -> None:
     """Say what is being done in clips. A bad clip does not stop the rest; the exit code is then 1."""
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
     if outputs and not as_json:
         raise typer.BadParameter("--outputs needs --json")
+    if post is not None and as_csv:
+        raise typer.BadParameter("--post has no place in --csv: take --json, or neither")
     form: Form = "json" if as_json else "csv" if as_csv else "table"
+    query = Query(top_k=top_k, min_score=min_score, outputs=outputs, post=_post(post))
     settings = _settings(model=model)
-    if not predict_all(clips, settings.options(), form, Query(top_k=top_k, min_score=min_score, outputs=outputs)):
+    if not predict_all(clips, settings.options(), form, query):
         raise typer.Exit(1)
+
+
+def _post(text: str | None) -> Spec | None:
+    """The post-processors that an option names.
+
+    Raises:
+        BadParameter: there are no such ones; the message says what there is.
+    """
+    try:
+        return None if text is None else Spec.parse(text)
+    except MalformedRequest as error:
+        raise typer.BadParameter(f"--post: {error.detail}. {error.advice}") from error
 
 
 @app.command()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from service import steps
 from service.cost import Costs
 from service.errors import DeadlineExceeded, EngineDead
 from service.events import ClipAnswered, Observe, Timing, ignore
@@ -24,6 +25,8 @@ from service.inference.card import Card
 from service.inference.outputs import WindowOutputs, by_window
 from service.inference.postprocess import Prediction, rank, scores
 from service.inference.session import Reading
+from service.post.event import Event
+from service.post.spec import Spec
 from service.video.decode import Decoded, DecodeTask
 from service.video.encoded import EncodedClip
 from service.video.pool import DecoderPool, Decoding, LaneName
@@ -50,6 +53,7 @@ class Query:
         min_score: only predictions with at least this score, in [0, 1].
         start_s, end_s: the span to look at, [start_s, end_s) in seconds; `end_s` None means to the end.
         outputs: whether the head's further outputs are wanted.
+        post: the post-processors whose events are wanted; None where none are.
     """
 
     top_k: int = 5
@@ -57,13 +61,14 @@ class Query:
     start_s: float = 0.0
     end_s: float | None = None
     outputs: bool = False
+    post: Spec | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What was seen, when, how sure, and where the time went.
 
-    `outputs` is None where they were not asked for, `abstained` where the model has no threshold.
+    `outputs` and `events` are None where they were not asked for, `abstained` where the model has no threshold.
     """
 
     predictions: tuple[Prediction, ...]
@@ -71,6 +76,7 @@ class Answer:
     decoded: Decoded
     timing: Timing
     outputs: tuple[WindowOutputs, ...] | None
+    events: tuple[Event, ...] | None
     abstained: bool | None
     warnings: tuple[str, ...]
 
@@ -195,8 +201,8 @@ class Pipeline:
         decoded = decoding.decoded
         names = [output.name for output in card.recurrent.outputs] if query.outputs else []
         names += [] if card.abstention is None else [card.abstention.output]
-        reading = await asyncio.get_running_loop().run_in_executor(
-            self._recurrence, self._recur, order, decoded.steps, names
+        reading, events = await asyncio.get_running_loop().run_in_executor(
+            self._recurrence, self._recur, order, decoded, names, query.post
         )
         ended_s = time.perf_counter()
         values = scores(reading.logits, card.temperature)
@@ -211,7 +217,7 @@ class Pipeline:
         outputs = _outputs(card, decoded, reading) if query.outputs else None
         abstained = None if card.abstention is None else strange(reading.outputs, card.abstention)
         warnings = self._warnings(decoded, query, abstained=abstained is True)
-        return Answer(predictions, values, decoded, timing, outputs, abstained, warnings)
+        return Answer(predictions, values, decoded, timing, outputs, events, abstained, warnings)
 
     async def _encode(
         self, clip: EncodedClip, task: DecodeTask, lane: LaneName, left_s: float
@@ -229,8 +235,12 @@ class Pipeline:
             order.abandon()
         return order, decoding
 
-    def _recur(self, order: Order, steps: tuple[int, ...], outputs: list[str]) -> Reading:
-        return self.bundle.recurrent.read(order.sequence.inputs(steps), outputs=outputs)
+    def _recur(
+        self, order: Order, decoded: Decoded, outputs: list[str], post: Spec | None
+    ) -> tuple[Reading, tuple[Event, ...] | None]:
+        inputs = order.sequence.inputs(decoded.steps)
+        reading = self.bundle.recurrent.read(inputs, outputs=outputs)
+        return reading, None if post is None else steps.events(post, self.bundle.card, decoded, inputs, reading.steps)
 
     def _warnings(self, decoded: Decoded, query: Query, *, abstained: bool) -> tuple[str, ...]:
         card, warnings = self.bundle.card, list(decoded.warnings)
@@ -240,6 +250,8 @@ class Pipeline:
             warnings.append(f"top_k is {query.top_k}, but the model knows {len(card.labels)} labels")
         if query.outputs and not card.recurrent.outputs:
             warnings.append("outputs were asked for, but the model's head gives nothing beside scores")
+        if query.post and query.post.needs_motion and all(kind.picture != "flow" for kind in card.evidence):
+            warnings.append("repetitions were asked for, but the model does not look at motion: none can be counted")
         return tuple(warnings)
 
 

@@ -58,11 +58,12 @@ async def predict(
     Which moments are looked at is the model's own plan. Spans are in seconds and exclude their end.
     """
     started_s = time.perf_counter()
+    asked = query.query()
     allowed_s = math.inf if x_request_timeout is None else x_request_timeout
     with wired.runtime.admit() as visit:
         with await _received(request, wired, allowed_s) as clip:
             receive_s = time.perf_counter() - started_s
-            answer = await _unless_gone(request, visit.answer(clip, query.query(), allowed_s - receive_s))
+            answer = await _unless_gone(request, visit.answer(clip, asked, allowed_s - receive_s))
         return PredictResponse.of(answer, visit.card, receive_s)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -11,6 +12,8 @@ from service.events import Timing
 from service.inference.card import Card
 from service.inference.outputs import WindowOutputs
 from service.pipeline import Answer, Query
+from service.post.event import Event
+from service.post.spec import Spec
 from service.video.source import FpsSource
 
 
@@ -30,6 +33,14 @@ class PredictQuery(BaseModel):
         False, description="Whether to answer with what the model's head gives beside scores, such as where it looked."
     )
 
+    post: str | None = Field(
+        None,
+        max_length=1000,
+        description="Post-processors that make events of the scores after each step, divided by commas, each with "
+        "`:name=value` for parameters: `ema`, `hysteresis`, `min_length`, `repetitions`. Default: none.",
+        examples=["ema:tau_s=0.4,hysteresis:on=0.6:off=0.4,min_length:seconds=0.5"],
+    )
+
     @model_validator(mode="after")
     def _span_is_not_empty(self) -> Self:
         if self.end_s is not None and self.end_s <= self.start_s:
@@ -37,8 +48,13 @@ class PredictQuery(BaseModel):
         return self
 
     def query(self) -> Query:
-        """The same for the pipeline."""
-        return Query(self.top_k, self.min_score, self.start_s, self.end_s, self.outputs)
+        """The same for the pipeline.
+
+        Raises:
+            MalformedRequest: there are no such post-processors.
+        """
+        post = None if self.post is None else Spec.parse(self.post)
+        return Query(self.top_k, self.min_score, self.start_s, self.end_s, self.outputs, post)
 
 
 class ModelName(BaseModel):
@@ -119,6 +135,27 @@ def _nested(value: Any) -> JsonValue:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
+class EventOut(BaseModel):
+    """An action that began and ended, as a post-processor found it."""
+
+    processor: str = Field(description="the post-processor that found it", examples=["hysteresis"])
+    label: str = Field(examples=["golf"])
+    label_id: int = Field(description="index in the model's labels", examples=[4])
+    start_s: float = Field(description="when it began, in seconds", examples=[0.4])
+    end_s: float | None = Field(
+        description="when it ended, exclusive: the timestamp of the step that saw it no more, or of the last one; null "
+        "while it goes on, which in an answer about a clip nothing does",
+        examples=[1.5],
+    )
+    peak: float = Field(description="the highest score that it had, 0 to 1", examples=[0.97])
+    count: int | None = Field(description="cycles, where the post-processor counts", examples=[None])
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        """The same as it goes over the wire."""
+        return cls(**asdict(event))
+
+
 class PredictResponse(BaseModel):
     """What was seen, when, how sure, and where the time went."""
 
@@ -130,6 +167,9 @@ class PredictResponse(BaseModel):
     outputs: list[OutputsOut] | None = Field(
         description="what the head gave beside its scores, window by window; null unless asked for, "
         "empty where the model has no such thing"
+    )
+    events: list[EventOut] | None = Field(
+        description="what the post-processors found, in order of beginning; null unless `post` names some"
     )
     abstained: bool | None = Field(
         description="whether the clip is like nothing that the model was trained on, so that its predictions mean "
@@ -159,6 +199,7 @@ class PredictResponse(BaseModel):
             sampling=SamplingOut(times_s=list(decoded.times_s), pictures=decoded.pictures, padded=decoded.padded),
             timing_ms=_timing(answer.timing, receive_s),
             outputs=None if answer.outputs is None else [OutputsOut.of(one) for one in answer.outputs],
+            events=None if answer.events is None else [EventOut.of(one) for one in answer.events],
             abstained=answer.abstained,
             warnings=list(answer.warnings),
         )

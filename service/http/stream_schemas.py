@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer
 
 from service.http.problems import Problem, problem
 from service.http.schemas import ModelName, PredictionOut
@@ -44,9 +44,10 @@ class StreamWishes(BaseModel):
         "model was trained on, `endless` all that came since the stream began.",
     )
 
-    post: str = Field(
+    post: str | list[dict[str, JsonValue]] = Field(
         str(DEFAULT),
-        description="What smooths scores and finds events, such as `ema:tau_s=0.8,hysteresis:on=0.6:off=0.4`.",
+        description="What smooths scores and finds events, such as `ema:tau_s=0.8,hysteresis:on=0.6:off=0.4`, or the "
+        "same as JSON.",
     )
 
     def wishes(self) -> Wishes:
@@ -55,7 +56,7 @@ class StreamWishes(BaseModel):
         Raises:
             MalformedRequest: there is no such post-processor, or it has no such parameter.
         """
-        return Wishes(self.top_k, self.every_s, self.drop, self.memory_s, Spec.parse(self.post))
+        return Wishes(self.top_k, self.every_s, self.drop, self.memory_s, Spec.of_json(self.post))
 
 
 class Hello(StreamWishes):
@@ -149,7 +150,7 @@ def _fps(fps: float | None) -> float | None:
     return None if fps is None else round(fps, 3)
 
 
-class EventOut(BaseModel):
+class StreamEventOut(BaseModel):
     """An action began, has ended, or was counted; `processor`, `label_id` and `start_s` tell which."""
 
     type: Literal["event"] = "event"
@@ -214,16 +215,16 @@ class EndOut(BaseModel):
         return cls(reason=reason, received=stream.received, used=stream.used, dropped=stream.dropped)
 
 
-NewsOut = Annotated[AnswerOut | EventOut | RestartOut | ProblemOut, Field(discriminator="type")]
+NewsOut = Annotated[AnswerOut | StreamEventOut | RestartOut | ProblemOut, Field(discriminator="type")]
 
 
-def news(told: News, card: Card, request_id: str) -> AnswerOut | EventOut | RestartOut | ProblemOut:
+def news(told: News, card: Card, request_id: str) -> AnswerOut | StreamEventOut | RestartOut | ProblemOut:
     """What a stream tells, as it goes over the wire."""
     match told:
         case Told():
             return AnswerOut.of(told, card)
         case Happened():
-            return EventOut.of(told.event)
+            return StreamEventOut.of(told.event)
         case Restarted():
             return RestartOut.of(told)
         case FrameFailed():

@@ -258,11 +258,13 @@ class Reading(NamedTuple):
         logits: float32 [B, C], those after each row's last step.
         state: where each row ended.
         outputs: what was asked for beside, float32 [B, ...] by name.
+        steps: float32 [B, T, C], the logits after each step; those after a row's last one mean nothing.
     """
 
     logits: NDArray[np.float32]
     state: State
     outputs: Mapping[str, NDArray[np.float32]]
+    steps: NDArray[np.float32]
 
 
 class Recurrent:
@@ -295,6 +297,11 @@ class Recurrent:
         carried = self.start(len(lengths)) if state is None else state
         names = [LOGITS, *(NEXT + name for name in self._state), *outputs]
         logits, *others = self.session.run(names, {**inputs, **carried})
-        last = np.asarray(logits, dtype=np.float32)[np.arange(len(lengths)), lengths - 1]
+        steps = np.asarray(logits, dtype=np.float32)
         following, further = others[: len(self._state)], others[len(self._state) :]
-        return Reading(last, dict(zip(self._state, following, strict=True)), dict(zip(outputs, further, strict=True)))
+        return Reading(
+            steps[np.arange(len(lengths)), lengths - 1],
+            dict(zip(self._state, following, strict=True)),
+            dict(zip(outputs, further, strict=True)),
+            steps,
+        )

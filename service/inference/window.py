@@ -208,4 +208,5 @@ class Answered(Recurrent):
         self, inputs: Mapping[str, NDArray[Any]], state: State | None = None, outputs: Sequence[str] = ()
     ) -> Reading:
         """The logits of each window, float32 [W, C]; there is nothing to carry, and nothing beside."""
-        return Reading(np.asarray(inputs[self._kind], dtype=np.float32)[:, 0], {}, {})
+        windows = np.asarray(inputs[self._kind], dtype=np.float32)  # each is one step, float32 [W, 1, C]
+        return Reading(windows[:, 0], {}, {}, windows)

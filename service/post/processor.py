@@ -61,6 +61,7 @@ class Processor(ABC, Generic[P]):
     needs_events: ClassVar[bool] = False
     """Whether it is about the events of those before it, so that it is no use without any."""
     makes_events: ClassVar[bool] = False
+    needs_motion: ClassVar[bool] = False
 
     def __init__(self, parameters: P, labels: Sequence[str]) -> None:
         self.parameters = parameters

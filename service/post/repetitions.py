@@ -87,6 +87,7 @@ class Repetitions(Processor[RepetitionsParameters]):
     name: ClassVar[str] = "repetitions"
     summary: ClassVar[str] = "counts the cycles of what is done again and again"
     makes_events: ClassVar[bool] = True
+    needs_motion: ClassVar[bool] = True
 
     def reset(self) -> None:
         self._times: deque[float] = deque(maxlen=_MOST_STEPS + 1)

@@ -86,6 +86,11 @@ class Spec:
             ":".join([name, *(f"{key}={plain(value)}" for key, value in parameters)]) for name, parameters in self.links
         )
 
+    @property
+    def needs_motion(self) -> bool:
+        """Whether a processor is no use without motion features."""
+        return any(KNOWN[name][0].needs_motion for name, _ in self.links)
+
     def json(self) -> list[dict[str, JsonValue]]:
         """The same as JSON has it, every parameter said."""
         return [{_NAME: name, **parameters.model_dump()} for name, parameters in self.links]

@@ -225,7 +225,8 @@ def _reading(arrays: Mapping[str, NDArray[Any]]) -> Reading:
     outputs = {name.removeprefix("output."): value for name, value in arrays.items() if name.startswith("output.")}
     if "logits" not in arrays:
         raise _broken("logits")
-    return Reading(arrays["logits"], {}, outputs)
+    logits = arrays["logits"]
+    return Reading(logits, {}, outputs, logits[:, np.newaxis])
 
 
 def _ages(values: Mapping[str, Any]) -> Sequence[int]:

@@ -147,7 +147,8 @@ def _row(read: Reading, index: int) -> Reading:
     def of(values: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         return {name: value[index : index + 1].copy() for name, value in values.items()}
 
-    return Reading(read.logits[index : index + 1].copy(), of(read.state), of(read.outputs))
+    logits, steps = (value[index : index + 1].copy() for value in (read.logits, read.steps))
+    return Reading(logits, of(read.state), of(read.outputs), steps)
 
 
 def _dead() -> EngineDead:

@@ -63,5 +63,6 @@ class Viewer:
             clip_len: pictures in a full window.
         """
         filled = [*pictures, *[pictures[-1]] * (clip_len - len(pictures))]
-        logits, _ = await self.encode({(kind, 0): np.stack(filled)})
-        return Reading(logits[kind][np.newaxis], {}, {})
+        encoded, _ = await self.encode({(kind, 0): np.stack(filled)})
+        logits = encoded[kind][np.newaxis]
+        return Reading(logits, {}, {}, logits[:, np.newaxis])

@@ -15,6 +15,8 @@ import pytest
 
 from service.http.problems import TABLE
 from service.metrics import Metrics
+from service.post.processor import plain
+from service.post.spec import KNOWN
 from service.settings import Settings
 from tests.require import need
 from tests.samples import ROOT
@@ -197,6 +199,17 @@ def test_every_metric_is_in_operations() -> None:
     there = set(re.findall(r"^# TYPE (\w+)", exposition, re.MULTILINE))
     told = set(re.findall(r"^\| `(kinema_\w+)` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE))
     assert told == there
+
+
+def test_every_post_processor_is_in_events_with_its_parameters() -> None:
+    document = (ROOT / "docs/events.md").read_text()
+    for name, (kind, parameters) in KNOWN.items():
+        assert f"| `{name}` | {kind.summary} |" in document
+        for key, field in parameters.model_fields.items():
+            least, most, default = map(plain, (*parameters.bounds(key), field.default))
+            assert f"| `{name}` | `{key}` | {default} | {least} to {most} | {field.description} |" in document
+    rows = set(re.findall(r"^\| `(\w+)` \| (?:`(\w+)`)?", document, re.MULTILINE))
+    assert rows == {(name, key) for name, (_, one) in KNOWN.items() for key in ("", *one.model_fields)}
 
 
 def test_every_problem_is_in_the_api_document() -> None:

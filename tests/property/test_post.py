@@ -51,7 +51,7 @@ def test_a_run_in_two_pieces_with_the_state_moved_between_is_the_whole_run(
     whole, first, second = (Chain.parse(WHOLE, LABELS) for _ in range(3))
     expected = told(whole, steps) + whole.end()
     before = told(first, steps[:cut])
-    second.load(json.loads(json.dumps(first.dump())))
+    second.load(json.loads(json.dumps(first.dump(), allow_nan=False)))
     assert before + told(second, steps[cut:]) + second.end() == expected
     np.testing.assert_array_equal(second.scores, whole.scores)
     assert second.dump() == whole.dump()
