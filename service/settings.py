@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     stream_buffer_mb: float = Field(64, gt=0, description="Megabytes that the waiting frames of all streams may take.")
     max_frame_mb: float = Field(8, gt=0, description="Largest encoded frame of a stream in megabytes.")
     stream_ttl_s: float = Field(60, gt=0, description="A stream of which nothing is heard for so long ends.")
+    video_streams: int = Field(
+        8, ge=0, description="Most live streams of encoded video; each has a decoder process of its own."
+    )
     stream_gap_s: float = Field(
         2, gt=0, description="A longer pause between the timestamps of two frames makes a stream begin anew."
     )
@@ -105,6 +108,7 @@ class Settings(BaseSettings):
             frame_bytes=int(self.max_frame_mb * 1_000_000),
             ttl_s=self.stream_ttl_s,
             gap_s=self.stream_gap_s,
+            feeds=self.video_streams,
         )
 
     def options(self) -> Options:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from contextlib import suppress
-from typing import Annotated, Literal
+from contextlib import AsyncExitStack, suppress
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ValidationError
@@ -21,6 +21,7 @@ from service.http.stream_schemas import Command, EndOut, Hello, ProblemOut, Read
 from service.http.streams import model_served
 from service.inference.card import Card
 from service.logs import logger
+from service.stream.feed import Feed
 from service.stream.stream import Stream, gone
 from service.stream.told import Failed, FrameFailed
 
@@ -78,9 +79,11 @@ class Conversation:
         stream.held = True
         reason: EndReason = "broken"
         try:
-            model = ModelName(name=card.name, version=card.version)
-            await self._send(ReadyOut(model=model, model_fps=card.sampling.fps))
-            ended = await self._converse(stream, card)
+            async with AsyncExitStack() as stack:
+                feed = await stack.enter_async_context(streams.feed(stream)) if hello.format == "video" else None
+                model = ModelName(name=card.name, version=card.version)
+                await self._send(ReadyOut(model=model, model_fps=card.sampling.fps))
+                ended = await self._converse(stream, feed, card)
             reason = ended
             await self._send(EndOut.of(stream, ended))
             await self._socket.close(_CLOSED if ended == "closed" else _RESTARTING)
@@ -102,28 +105,28 @@ class Conversation:
         except ValidationError as error:
             raise MalformedRequest(f"the hello cannot be read: {_faults(error)}", _HOW) from error
 
-    async def _converse(self, stream: Stream, card: Card) -> Literal["closed", "drained"]:
+    async def _converse(self, stream: Stream, feed: Feed | None, card: Card) -> Literal["closed", "drained"]:
         """Takes and tells until the client ends the stream, or the service shuts down."""
         telling = asyncio.create_task(self._tell(stream, card))
-        taking = asyncio.create_task(self._take(stream))
+        taking = asyncio.create_task(self._take(stream, feed))
+        feeding = asyncio.create_task(_forever() if feed is None else feed.run())
         draining = asyncio.create_task(stream.draining.wait())
         over = asyncio.create_task(stream.over.wait())
-        tasks = (telling, taking, draining, over)
+        tasks: tuple[asyncio.Task[Any], ...] = (over, telling, feeding, taking, draining)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if over.done():
                 raise gone()
-            if draining.done() and not taking.done() and not telling.done():
-                taking.cancel()
-                await asyncio.wait((taking,))
-                await self._finish(stream, telling)
-                return "drained"
-            if taking.done():
-                taking.result()
-                await self._finish(stream, telling)
-            else:
-                telling.result()
-            return "closed"
+            for told in (telling, feeding, taking):
+                if told.done():
+                    told.result()
+            ended: Literal["closed", "drained"] = "closed" if taking.done() else "drained"
+            taking.cancel()
+            await asyncio.wait((taking,))
+            if feed is not None:
+                feed.end()
+                await feeding
+            await self._finish(stream, telling)
         finally:
             for task in tasks:
                 task.cancel()
@@ -131,6 +134,7 @@ class Conversation:
             for task in tasks:
                 if not task.cancelled():
                     task.exception()  # of several that failed at once one is told; asyncio would warn of the others
+        return ended
 
     async def _finish(self, stream: Stream, telling: asyncio.Task[None]) -> None:
         """Waits until all that came has been looked at and told."""
@@ -147,14 +151,14 @@ class Conversation:
         finishing.cancel()
         telling.result()
 
-    async def _take(self, stream: Stream) -> None:
+    async def _take(self, stream: Stream, feed: Feed | None) -> None:
         """Takes what the client sends, until it ends the stream."""
         while True:
             message = await self._socket.receive()
             _raise_if_gone(message)
             try:
                 if message.get("bytes") is not None:
-                    await self._frame(stream, message["bytes"])
+                    await (self._frame(stream, message["bytes"]) if feed is None else feed.put(message["bytes"]))
                 elif _command(message.get("text") or "").type == "end":
                     return
                 else:
@@ -190,6 +194,11 @@ class Conversation:
         with suppress(WebSocketDisconnect, OSError, RuntimeError):  # nobody may be there any more
             await self._send(ProblemOut.of(error, None, self._request_id))
             await self._socket.close(code)
+
+
+async def _forever() -> None:
+    """Never ends by itself."""
+    await asyncio.get_running_loop().create_future()
 
 
 def _raise_if_gone(message: Message) -> None:

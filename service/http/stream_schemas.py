@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer
@@ -37,7 +37,7 @@ class StreamWishes(BaseModel):
     every_s: float = Field(
         0.5, ge=0, le=3600, description="Seconds of the stream between two answers; 0: one at every frame looked at."
     )
-    drop: Drop = Field(Drop.NONE, description=_DROP)
+    drop: Drop | None = Field(Drop.NONE, description=_DROP)
     memory_s: Annotated[float, Field(gt=0, le=3600)] | Literal["auto", "endless"] = Field(
         "auto",
         description="On about how many seconds an answer rests at least, at most on twice as many; `auto` is what the "
@@ -56,15 +56,23 @@ class StreamWishes(BaseModel):
         Raises:
             MalformedRequest: there is no such post-processor, or it has no such parameter.
         """
-        return Wishes(self.top_k, self.every_s, self.drop, self.memory_s, Spec.of_json(self.post))
+        return Wishes(self.top_k, self.every_s, self.drop or Drop.NONE, self.memory_s, Spec.of_json(self.post))
 
 
 class Hello(StreamWishes):
     """The first message of a WebSocket's client."""
 
     protocol: Literal[1] = Field(PROTOCOL, description="Version of the protocol that the client speaks.")
-    drop: Drop = Field(Drop.OLDEST, description=_DROP)
-    format: Literal["frames"] = Field("frames", description="What binary messages are: one frame each.")
+    drop: Drop | None = Field(None, description=_DROP + " By default `oldest` for frames and `none` for video.")
+    format: Literal["frames", "video"] = Field(
+        "frames",
+        description="What binary messages are: one frame each, or what comes next of a WebM or fragmented MP4.",
+    )
+
+    def wishes(self) -> Wishes:
+        # A recorder hands over many frames at a time: most would be dropped, although there is time for all of them.
+        usual = Drop.OLDEST if self.format == "frames" else Drop.NONE
+        return replace(super().wishes(), drop=self.drop or usual)
 
 
 class Command(BaseModel):

@@ -24,6 +24,8 @@ Step = Mapping[str, NDArray[Any]]
 """What one step is to the model: float32 [...] by input of the recurrent graph, or one picture, uint8 [H, W, 3]."""
 Arrays = dict[str, NDArray[Any]]
 
+_OUTPUT = "output."
+
 
 class Memory(Protocol):
     """What a stream remembers. One call at a time."""
@@ -66,6 +68,9 @@ class Relay:
     def __init__(self, stepper: Stepper, card: Card, every: int | None) -> None:
         self._stepper = stepper
         self._sizes = {part.name: part.size for part in card.recurrent.state}
+        self._answer = {"logits": len(card.labels)}
+        if card.abstention is not None:
+            self._answer[_OUTPUT + card.abstention.output] = 1
         self._every = every
         self._states: list[State | None] = [None]
         self._ages = [0]
@@ -112,7 +117,7 @@ class Relay:
             {name: _array(arrays, f"state.{index}.{name}", (1, size)) for name, size in self._sizes.items()}
             for index in range(len(ages))
         ]
-        self._said = _reading(arrays)
+        self._said = _reading({name: _array(arrays, name, (1, size)) for name, size in self._answer.items()})
 
 
 class Sliding:
@@ -217,14 +222,12 @@ def _steps(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, .
 
 
 def _said(reading: Reading) -> Arrays:
-    return {"logits": reading.logits} | {f"output.{name}": value for name, value in reading.outputs.items()}
+    return {"logits": reading.logits} | {_OUTPUT + name: value for name, value in reading.outputs.items()}
 
 
 def _reading(arrays: Mapping[str, NDArray[Any]]) -> Reading:
     """What was said last. Its state is not told twice: it is the elder one's."""
-    outputs = {name.removeprefix("output."): value for name, value in arrays.items() if name.startswith("output.")}
-    if "logits" not in arrays:
-        raise _broken("logits")
+    outputs = {name.removeprefix(_OUTPUT): value for name, value in arrays.items() if name.startswith(_OUTPUT)}
     logits = arrays["logits"]
     return Reading(logits, {}, outputs, logits[:, np.newaxis])
 
@@ -240,7 +243,7 @@ def _array(
     arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ...], dtype: type = np.float32
 ) -> NDArray[Any]:
     found = arrays.get(name)
-    if found is None or found.shape != shape or found.dtype != dtype:
+    if found is None or found.shape != shape or found.dtype != dtype or not np.isfinite(found).all():
         raise _broken(name)
     return found
 

@@ -150,7 +150,8 @@ class Run:
         greys = {name: grey.shape for name, grey in self.greys.items() if grey.dtype == np.uint8}
         held = {name: (value.shape, str(value.dtype)) for name, value in self.held.items()}
         expected = {name: form for kind in self.card.evidence for name, form in _forms(self.card, kind).items()}
-        if (self.greys and greys != flows) or (self.held and held != expected):
+        finite = all(np.isfinite(value).all() for value in self.held.values())
+        if not finite or (self.greys and greys != flows) or (self.held and held != expected):
             raise StateRefused(
                 "what the state holds does not fit the model's evidence",
                 "Send what GET of the state gave, unchanged.",

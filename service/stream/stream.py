@@ -24,7 +24,7 @@ from service.stream.run import Run
 from service.stream.told import Failed, FrameFailed, Happened, News, Restarted, Spent, Told
 from service.stream.wishes import Wishes
 from service.video.encoded import EncodedClip
-from service.video.follow import Follower
+from service.video.follow import Follower, Served
 from service.video.look import LookTask
 from service.video.preprocess import Picture
 
@@ -114,19 +114,45 @@ class Stream:
             StreamGone: the stream has ended.
             KinemaError: the engine failed.
         """
+        served = self.offer(time_s)
+        if served is not None:
+            await self.put(time_s, image, served)
+
+    def offer(self, time_s: float) -> Served | None:
+        """Takes note of a frame; what it is to be looked at for, or None where no moment needs it.
+
+        Raises:
+            FrameRepeated, FrameOutOfOrder: its time does not follow.
+            StreamGone: the stream has ended.
+            KinemaError: the engine failed.
+        """
         self._check()
         self.active_s = time.monotonic()
         served = self._follower.see(time_s)
         self.received += 1
+        self._observe(StreamFrames(received=1))
+        return served
+
+    async def put(self, time_s: float, image: bytes, served: Served) -> None:
+        """Takes a frame that was offered, and is needed.
+
+        Args:
+            time_s: its timestamp in seconds.
+            image: JPEG, PNG, WebP or PPM.
+            served: what `offer` said.
+
+        Raises:
+            Busy, StreamGone, KinemaError: as `push` does.
+        """
         before = self.dropped
-        if served is not None:
-            await self._inbox.put(Frame(time_s, image, served, time.perf_counter()))
-            if self.over.is_set():  # while this waited for room
-                self._inbox.clear()
-            self._check()
-            if not self.working:
-                self._working = asyncio.create_task(self._work())
-        self._observe(StreamFrames(received=1, dropped=self.dropped - before))
+        await self._inbox.put(Frame(time_s, image, served, time.perf_counter()))
+        if self.over.is_set():  # while this waited for room
+            self._inbox.clear()
+        self._check()
+        if not self.working:
+            self._working = asyncio.create_task(self._work())
+        if self.dropped > before:
+            self._observe(StreamFrames(dropped=self.dropped - before))
 
     def _check(self) -> None:
         if self.over.is_set():

@@ -7,14 +7,18 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from service.errors import Busy, Draining, StreamNotFound
+from service.errors import Busy, Draining, EngineDead, StreamNotFound
 from service.events import EndReason, Observe, StreamEnded, ignore
 from service.stream.engine import Engine
+from service.stream.feed import Feed
 from service.stream.inbox import Budget, Inbox
 from service.stream.stream import Stream, gone
 from service.stream.wishes import Wishes
+from service.video.process import DecoderDied
 
 _SECRET_BYTES, _TAG = 16, 12
 
@@ -31,6 +35,7 @@ class StreamLimits:
         frame_bytes: of one frame.
         ttl_s: a stream of which nothing is heard for so long ends.
         gap_s: a longer pause between two timestamps makes a stream begin anew.
+        feeds: streams of encoded video at the same time; each has a process of its own.
     """
 
     most: int
@@ -40,6 +45,7 @@ class StreamLimits:
     frame_bytes: int
     ttl_s: float
     gap_s: float
+    feeds: int
 
 
 class Streams:
@@ -60,6 +66,7 @@ class Streams:
         # What no other process could have made tells an id that has been from one that never was, and costs no memory.
         self._secret = secrets.token_bytes(_SECRET_BYTES)
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._feeds = 0
         self._draining = False
 
     def __len__(self) -> int:
@@ -87,7 +94,8 @@ class Streams:
             EngineDead: the engine has stopped.
         """
         self._admit()
-        await self.engine.decoders.start_looking()
+        with _starting():
+            await self.engine.decoders.start_looking()
         self._admit()
         name = secrets.token_urlsafe(_SECRET_BYTES)
         name += self._tag(name)
@@ -110,6 +118,30 @@ class Streams:
 
     def _busy(self, detail: str) -> Busy:
         return Busy(detail, "End streams that are not needed, or wait until others end.", self.limits.ttl_s)
+
+    @asynccontextmanager
+    async def feed(self, stream: Stream) -> AsyncIterator[Feed]:
+        """Feeds a stream with encoded video for the time of the block.
+
+        Raises:
+            Busy: as many are fed as may be.
+            EngineDead: no process can be started.
+        """
+        if self._feeds >= self.limits.feeds:
+            raise self._busy(
+                f"there are {self.limits.feeds} streams of encoded video already, which is the most "
+                "(KINEMA_VIDEO_STREAMS); frames as pictures are taken still"
+            )
+        self._feeds += 1
+        try:
+            with _starting():
+                feed = await Feed.start(self.engine.decoders, stream, self.engine.limits)
+            try:
+                yield feed
+            finally:
+                await feed.close()
+        finally:
+            self._feeds -= 1
 
     def get(self, name: str) -> Stream:
         """The stream of an id.
@@ -164,3 +196,12 @@ class Streams:
         for name in list(self._streams):
             self.end(name, "drained")
         await self.engine.stepper.stop()
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Says what it means that a decoder cannot be started."""
+    try:
+        yield
+    except (DecoderDied, OSError, TimeoutError) as error:
+        raise EngineDead(f"no decoder can be started: {error}", "Try again later, or ask another instance.") from error

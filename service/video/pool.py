@@ -277,6 +277,25 @@ class DecoderPool:
         assert slate is not None
         return slate
 
+    async def start_feed(self) -> DecoderProcess:
+        """A process of its own for a video that arrives. Who has it gives it to `end_feed`.
+
+        Raises:
+            DecoderDied, OSError: it does not get ready.
+            EngineDead: the pool was stopped.
+        """
+        process = await DecoderProcess.start(self._memory_mb, 0)
+        if self._stopping:
+            await process.kill()
+            raise _stopped()
+        self._processes.add(process)
+        return process
+
+    async def end_feed(self, process: DecoderProcess) -> None:
+        """Ends a process that `start_feed` gave, whatever it does."""
+        self._processes.discard(process)
+        await process.kill()
+
     async def _done(self, lane: LaneName, work: Callable[[DecoderProcess], Awaitable[Done]]) -> Done:
         """Has a process do some work, and another one if the first ended before it took it."""
         while True:

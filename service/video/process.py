@@ -14,15 +14,19 @@ from typing import Self
 
 from service.errors import KinemaError, UndecodableClip
 from service.video.wire import (
+    Answered,
     AnyJob,
     Done,
     Failed,
+    Grabbed,
     Painted,
     Ready,
+    Shown,
     Stopped,
     Taken,
     raised,
     read_said,
+    write_answer,
     write_job,
 )
 
@@ -117,23 +121,48 @@ class DecoderProcess:
             JobNotTaken: the process ended before it took the job.
             DecoderDied: the process ended, or says what nobody understands.
         """
+        self._listening.painted = painted
+        await self.begin(job, *descriptors)
+        said = await self.hear()
+        if isinstance(said, Done):
+            return said
+        await self.kill()
+        raise DecoderDied("a decoder asked what it has no reason to ask")
+
+    async def begin(self, job: AnyJob, *descriptors: int) -> None:
+        """Hands over a job, of which `hear` tells.
+
+        Raises:
+            JobNotTaken: the process has ended.
+        """
         self.busy = True
         self._listening.taken = False
-        self._listening.painted = painted
         try:
             socket.send_fds(self._socket, [write_job(job)], descriptors)
         except OSError as error:
             await self.end()
             raise JobNotTaken(self._ending()) from error
+
+    async def hear(self) -> Grabbed | Shown | Done:
+        """What the process says next of its job.
+
+        Raises:
+            ClipError, JobNotTaken, DecoderDied: as `do` does.
+        """
         said = await self._hear()
         match said:
-            case Done():
+            case Done() | Grabbed() | Shown():
                 return said
             case Failed():
                 raise raised(said)
             case _:
                 await self.kill()
                 raise DecoderDied("a decoder stopped without having been asked to")
+
+    def answer(self, answer: Answered) -> None:
+        """Answers what the process has asked by saying `Grabbed`."""
+        if self._transport is not None:
+            self._transport.write(write_answer(answer))
 
     async def settle(self) -> None:
         """Waits for the end of a job that nobody wants any more.
@@ -145,7 +174,7 @@ class DecoderProcess:
         if self.busy:
             await self._hear()
 
-    async def _hear(self) -> Ready | Done | Failed | Stopped:
+    async def _hear(self) -> Ready | Grabbed | Shown | Done | Failed | Stopped:
         """What the process says next, but for the pictures that it has painted."""
         said = await self._listening.said.get()
         if said is None:
@@ -154,7 +183,7 @@ class DecoderProcess:
         if isinstance(said, Exception):
             await self.kill()
             raise DecoderDied(f"a decoder said something unknown: {said}") from said
-        self.busy = False
+        self.busy = isinstance(said, Grabbed | Shown)
         return said
 
     async def end(self) -> None:
@@ -189,7 +218,7 @@ class _Listening(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
-        self.said: asyncio.Queue[Ready | Done | Failed | Stopped | Exception | None] = asyncio.Queue()
+        self.said: asyncio.Queue[Ready | Grabbed | Shown | Done | Failed | Stopped | Exception | None] = asyncio.Queue()
         """What was said, what was said wrongly, and None at the end."""
         self.painted: Hear = ignore
         self.taken = False

@@ -57,7 +57,8 @@ _TS_PACKET = 188
 
 # OpenCV hands these to FFmpeg for the whole process. A clip comes from memory and needs no protocol at all, so whatever
 # a playlist or a reference inside it names (a file of ours, a host on our network) cannot be opened.
-_OPTIONS, _CONFINED = "OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;none"
+OPTIONS, CONFINED = "OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;none"
+"""The variable for FFmpeg's options, and what they are at least."""
 
 
 _PACKETS = (cv2.CAP_PROP_FORMAT, -1)
@@ -69,7 +70,7 @@ def silence_and_confine_ffmpeg() -> None:
     FFmpeg otherwise prints what it thinks of a broken clip, a line for each packet.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ[_OPTIONS] = _CONFINED
+    os.environ[OPTIONS] = CONFINED
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -196,12 +197,12 @@ def open_clip(
         # OpenCV's stubs name only their own stream class; what it accepts is any io.BufferedIOBase and io.BytesIO.
         source = cast("cv2.IStreamReader", reader(clip))
         if not keep_all:
-            os.environ[_OPTIONS] = f"{_CONFINED}|avdiscard;nonref"
+            os.environ[OPTIONS] = f"{CONFINED}|avdiscard;nonref"
         capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, parameters)
     except cv2.error as error:  # a header so broken that OpenCV refuses to look further
         raise _unsupported("the bytes cannot be read as a video", recognised) from error
     finally:
-        os.environ[_OPTIONS] = _CONFINED
+        os.environ[OPTIONS] = CONFINED
     if not capture.isOpened():
         if recognised == _MP4 and _is_cut_off_mp4(clip):
             raise UndecodableClip(

@@ -49,6 +49,25 @@ class LookJob:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedJob:
+    """Decode a video that is still arriving. The end of a pipe that it comes through and a screen's come with the line.
+
+    The process says of each frame that it was `Grabbed`, and is answered whether to show it.
+    """
+
+    limits: Limits
+    cpu_s: int
+    job: Literal["feed"] = "feed"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to `Grabbed`: whether the frame is wanted."""
+
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The process can take a job."""
 
@@ -71,6 +90,30 @@ class Painted:
 
 
 @dataclass(frozen=True, slots=True)
+class Grabbed:
+    """There is a frame with this timestamp."""
+
+    time_s: float
+    said: Literal["grabbed"] = "grabbed"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The frame that was wanted is on the screen."""
+
+    width: int
+    height: int
+    said: Literal["shown"] = "shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A video that arrived has ended: after so many frames."""
+
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The job is done.
 
@@ -79,7 +122,7 @@ class Done:
         cpu_s: seconds of CPU that it took.
     """
 
-    result: Decoded | Probed | Looked
+    result: Decoded | Probed | Looked | Fed
     started_s: float
     ended_s: float
     cpu_s: float
@@ -107,12 +150,13 @@ class Stopped:
     said: Literal["stopped"] = "stopped"
 
 
-AnyJob = DecodeJob | ProbeJob | LookJob
+AnyJob = DecodeJob | ProbeJob | LookJob | FeedJob
 Job = Annotated[AnyJob, Field(discriminator="job")]
-Said = Annotated[Ready | Taken | Painted | Done | Failed | Stopped, Field(discriminator="said")]
+AnySaid = Ready | Taken | Painted | Grabbed | Shown | Done | Failed | Stopped
+Said = Annotated[AnySaid, Field(discriminator="said")]
 
 _JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)
-_SAID: TypeAdapter[Ready | Taken | Painted | Done | Failed | Stopped] = TypeAdapter(Said)
+_SAID: TypeAdapter[AnySaid] = TypeAdapter(Said)
 
 
 def write_job(job: AnyJob) -> bytes:
@@ -129,12 +173,29 @@ def read_job(line: bytes) -> AnyJob:
     return _JOB.validate_json(line)
 
 
-def write_said(said: Ready | Taken | Painted | Done | Failed | Stopped) -> bytes:
+_ANSWERED: TypeAdapter[Answered] = TypeAdapter(Answered)
+
+
+def write_answer(answer: Answered) -> bytes:
+    """An answer as a line."""
+    return _ANSWERED.dump_json(answer) + b"\n"
+
+
+def read_answer(line: bytes) -> Answered:
+    """The answer of a line.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    return _ANSWERED.validate_json(line)
+
+
+def write_said(said: AnySaid) -> bytes:
     """What is said, as a line."""
     return _SAID.dump_json(said) + b"\n"
 
 
-def read_said(line: bytes) -> Ready | Taken | Painted | Done | Failed | Stopped:
+def read_said(line: bytes) -> AnySaid:
     """What a line says.
 
     Raises:

@@ -19,24 +19,32 @@ import cv2
 
 from service.errors import ClientGone, ClipError, UndecodableClip
 from service.priority import compute_in_long_turns
+from service.video.arriving import Arriving, Pipe
 from service.video.canvas import Canvas
 from service.video.decode import Decoded, DecodeTask, MadePicture, decode
 from service.video.encoded import EncodedClip
 from service.video.look import Looked, LookTask, Slate, look
 from service.video.probe import Probed, probe
-from service.video.source import NO_LIMITS, open_clip
+from service.video.screen import Screen
+from service.video.source import NO_LIMITS, Limits, open_clip
 from service.video.still import decode_still
 from service.video.wire import (
     AnyJob,
+    AnySaid,
     Done,
     Failed,
+    Fed,
+    FeedJob,
+    Grabbed,
     LookJob,
     Painted,
     ProbeJob,
     Ready,
+    Shown,
     Stopped,
     Taken,
     failed,
+    read_answer,
     read_job,
     write_said,
 )
@@ -85,11 +93,11 @@ class Worker:
             descriptors += passed
         return line, descriptors
 
-    def _say(self, said: Ready | Taken | Painted | Done | Failed | Stopped) -> None:
+    def _say(self, said: AnySaid) -> None:
         self._connection.sendall(write_said(said))
 
     def _do(self, job: AnyJob, clip: EncodedClip, shared: list[int]) -> Done | Failed | Stopped:
-        result: Decoded | Probed | Looked
+        result: Decoded | Probed | Looked | Fed
         started_s, before_s = time.perf_counter(), time.process_time()
         try:
             match job:
@@ -97,12 +105,14 @@ class Worker:
                     result = probe(clip, limits)
                 case LookJob(task):
                     result = _look(task, clip, shared[0])
+                case FeedJob(limits):
+                    result = self._feed(limits, clip, shared[0])
                 case _:
                     result = self._decode(job.task, clip, shared[0])
         except ClientGone:
             return Stopped()
         except UndecodableClip as error:
-            return failed(self._bloated() if not isinstance(job, LookJob) and self._is_large(clip) else error)
+            return failed(self._bloated() if not isinstance(job, LookJob | FeedJob) and self._is_large(clip) else error)
         except ClipError as error:
             return failed(error)
         except MemoryError:
@@ -112,6 +122,25 @@ class Worker:
                 raise
             return failed(self._bloated())
         return Done(result, started_s, time.perf_counter(), time.process_time() - before_s)
+
+    def _feed(self, limits: Limits, chunks: EncodedClip, descriptor: int) -> Fed:
+        screen = Screen(limits.max_pixels, descriptor)
+        video = Arriving(Pipe(chunks.fileno()), limits)
+        for time_s in video:
+            self._say(Grabbed(time_s))
+            if self._wanted():
+                frame = video.retrieve()
+                if frame is not None:
+                    screen.show(frame)
+                height, width = (0, 0) if frame is None else frame.shape[:2]
+                self._say(Shown(width, height))
+        return Fed(video.frames)
+
+    def _wanted(self) -> bool:
+        taken = self._take()
+        if taken is None:
+            raise ClientGone("the service has gone")
+        return read_answer(taken[0]).wanted
 
     def _decode(self, task: DecodeTask, clip: EncodedClip, descriptor: int) -> Decoded:
         canvas = Canvas(task.plan, task.pictures, descriptor)

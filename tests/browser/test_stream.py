@@ -1,4 +1,4 @@
-"""A browser's camera as a live stream: the program of docs/stream.md in a real browser."""
+"""A browser's camera as a live stream: the programs of docs/stream.md in a real browser."""
 
 import json
 import re
@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.browser.test_docs import CHROMIUM, FLAGS
@@ -25,10 +26,13 @@ def camera(folder: Path) -> Path:
     return film
 
 
-def test_the_documents_program_streams_a_browsers_camera(server: Server, tmp_path: Path) -> None:
+PROGRAMS = _PROGRAM.findall((ROOT / "docs" / "stream.md").read_text())
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=["frames", "MediaRecorder"])
+def test_the_documents_programs_stream_a_browsers_camera(program: str, server: Server, tmp_path: Path) -> None:
     need("browser", CHROMIUM is not None, "Chromium has to be installed")
     need("ffmpeg", shutil.which("ffmpeg") is not None, "ffmpeg makes what the camera shows")
-    (program,) = _PROGRAM.findall((ROOT / "docs" / "stream.md").read_text())
     fake = [
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
@@ -42,7 +46,9 @@ def test_the_documents_program_streams_a_browsers_camera(server: Server, tmp_pat
             page.on("console", lambda message: told.extend(one.json_value() for one in message.args))
             page.goto(f"{server.url}/livez")
             page.evaluate("document.body.innerHTML = '<video muted playsinline></video>'")
-            page.add_script_tag(content=program.replace("ws://localhost:8000", server.url.replace("http", "ws")))
+            page.add_script_tag(
+                type="module", content=program.replace("ws://localhost:8000", server.url.replace("http", "ws"))
+            )
             while not [one for one in told if one["type"] == "answer"][2:]:
                 page.wait_for_timeout(100)
         finally:
