@@ -52,6 +52,7 @@ async def health(wired: Wired, response: Response) -> Health:
         uptime_s=round(time.time() - runtime.started_at_s, 3),
         in_flight=runtime.admission.in_flight,
         slots=runtime.admission.slots,
+        live_streams=runtime.stream_load[0],
     )
 
 

@@ -247,6 +247,7 @@ class Health(Readiness):
     uptime_s: float = Field(examples=[3600.5])
     in_flight: int = Field(description="clips in flight", examples=[2])
     slots: int = Field(description="clips that may be in flight", examples=[16])
+    live_streams: int = Field(description="live streams that there are", examples=[3])
 
 
 class ModelSummary(ModelName):

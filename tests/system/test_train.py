@@ -1,6 +1,7 @@
 """A folder of clips: trained by the command, interrupted and gone on with, served, and asked over a real socket."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,19 @@ def test_a_model_is_judged_on_other_clips(folder: Folder, said: str) -> None:
     )
     assert "on 2 clips" in told.stdout, told.stderr
     assert (report / "report.html").is_file()
+
+
+def test_clips_that_a_folder_keeps_for_testing_are_tested_and_never_trained_on(folder: Folder, tmp_path: Path) -> None:
+    own = Folder(tmp_path)
+    own.clips = shutil.copytree(folder.clips, tmp_path / "own" / "train").parent
+    shutil.copytree(folder.others, own.clips / "test")
+    _, heard = own.train("own model", "--head", "mean", "--no-baselines", "--no-int8")
+    assert "Your own split is kept: the 2 clips of test are never trained on." in heard
+    assert "Of the 2 clips that your split keeps out," in heard
+    card = Card.read(tmp_path / "own model")
+    clips = {metric.name: metric.clips for metric in card.metrics}
+    assert clips["accuracy"] == CLIPS
+    assert clips["accuracy on clips kept out"] == 2
 
 
 def interrupted(process: subprocess.Popen[str], directory: Path, pattern: str) -> str:
