@@ -57,7 +57,7 @@ def _size(data: bytes) -> tuple[int, int]:
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
-    """Goes through all chunks: OpenCV makes room for what a chunk's length says, be it gigabytes, before it reads it."""
+    """Goes through all chunks: OpenCV makes room for what a chunk's length says, be it gigabytes, before reading it."""
     position, kind = len(_PNG), b""
     while kind != b"IEND":
         (length,) = struct.unpack_from(">I", data, position)
