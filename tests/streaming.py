@@ -1,10 +1,10 @@
-"""Streams of small models: a head whose states fade and never fade, frames without loss, and streams to send them to."""
+"""Streams of small models: a head whose states fade and never fade, frames without loss, and where to send them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from service.events import Observe, ignore
 from service.inference.batcher import Batcher
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import Card
@@ -152,22 +153,40 @@ def _save_head(path: Path) -> None:
 
 
 @asynccontextmanager
-async def working(
-    bundle: Bundle, limits: StreamLimits = LIMITS, observe: Callable[[Any], None] = lambda event: None, look: int = 1
-) -> AsyncIterator[Streams]:
-    """Streams of a bundle, with one decoder unless told otherwise, and one slot."""
-    decoders = DecoderPool(Lanes(short=1, long=1, look=look))
+async def engine(bundle: Bundle, gap_s: float = LIMITS.gap_s) -> AsyncIterator[Engine]:
+    """An engine of a bundle, with one decoder and one slot."""
+    decoders = DecoderPool(Lanes(short=0, long=0))
     batcher = Batcher(bundle.encoders, bundle.card.evidence, slots=1, max_batch=8)
     wanted = () if bundle.card.abstention is None else (bundle.card.abstention.output,)
     stepper = Stepper(bundle.recurrent, wanted)
-    engine = Engine(bundle, decoders, Viewer(batcher), stepper, PIXELS, limits.gap_s, Engine.turns(2))
+    try:
+        yield Engine(bundle, decoders, Viewer(batcher), stepper, PIXELS, gap_s, Engine.turns(2))
+    finally:
+        await stepper.stop()
+        await decoders.stop()
+        await asyncio.to_thread(batcher.stop)
+
+
+@contextmanager
+def sharing(engine: Engine, limits: StreamLimits = LIMITS, observe: Observe = ignore) -> Iterator[Streams]:
+    """Streams with an engine that others use after them."""
     streams = Streams(engine, limits, observe)
     try:
         yield streams
     finally:
-        await streams.stop()
-        await decoders.stop()
-        await asyncio.to_thread(batcher.stop)
+        for name in list(streams._streams):
+            streams.end(name, "deleted")
+
+
+@asynccontextmanager
+async def working(bundle: Bundle, limits: StreamLimits = LIMITS, observe: Observe = ignore) -> AsyncIterator[Streams]:
+    """Streams with an engine of their own."""
+    async with engine(bundle, limits.gap_s) as own:
+        streams = Streams(own, limits, observe)
+        try:
+            yield streams
+        finally:
+            await streams.stop()
 
 
 def load(directory: Path) -> Bundle:
