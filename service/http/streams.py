@@ -191,10 +191,12 @@ async def _collect(stream: Stream, work: Coroutine[Any, Any, list[News] | None])
     try:
         while not working.done():
             taking = asyncio.ensure_future(stream.news.get())
-            await asyncio.wait((working, taking), return_when=asyncio.FIRST_COMPLETED)
-            if taking.done():
-                told.append(taking.result())
-            taking.cancel()
+            try:
+                await asyncio.wait((working, taking), return_when=asyncio.FIRST_COMPLETED)
+                if taking.done():
+                    told.append(taking.result())
+            finally:
+                taking.cancel()
         while not stream.news.empty():
             told.append(stream.news.get_nowait())
         given = working.result()

@@ -59,7 +59,8 @@ class Engine:
         greys = sum(kind.flow.size**2 for kind in card.evidence if kind.flow is not None)
         step = sum(_FLOAT_BYTES * _product(shape) for kind in card.evidence for shape in kind.inputs.values())
         if card.whole is not None:
-            return card.sampling.clip_len * 3 * card.evidence[0].size ** 2
+            # The one shown last is held beside.
+            return (card.sampling.clip_len + 1) * 3 * card.evidence[0].size ** 2
         if card.recurrent.streams:
             return greys + step + 2 * _FLOAT_BYTES * sum(part.size for part in card.recurrent.state)
         return greys + step * (card.sampling.clip_len + period(card))

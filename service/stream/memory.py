@@ -25,6 +25,8 @@ Step = Mapping[str, NDArray[Any]]
 Arrays = dict[str, NDArray[Any]]
 
 _OUTPUT = "output."
+# Steps of a state that lives on: more than a stream can take in a lifetime.
+_OLDEST = 2**53
 
 
 class Memory(Protocol):
@@ -68,9 +70,8 @@ class Relay:
     def __init__(self, stepper: Stepper, card: Card, every: int | None) -> None:
         self._stepper = stepper
         self._sizes = {part.name: part.size for part in card.recurrent.state}
-        self._answer = {"logits": len(card.labels)}
-        if card.abstention is not None:
-            self._answer[_OUTPUT + card.abstention.output] = 1
+        self._labels = len(card.labels)
+        self._outputs = () if card.abstention is None else (card.abstention.output,)
         self._every = every
         self._states: list[State | None] = [None]
         self._ages = [0]
@@ -107,7 +108,7 @@ class Relay:
                 f"the state begins anew every {values.get('every')} steps, this stream's every {self._every}",
                 "Begin the stream with the same memory_s as the one that the state is of.",
             )
-        if not (1 <= len(ages) <= 2):
+        if not _follow(ages, self._every):
             raise _broken("ages")
         self._ages = list(ages)
         if ages == [0]:
@@ -117,7 +118,10 @@ class Relay:
             {name: _array(arrays, f"state.{index}.{name}", (1, size)) for name, size in self._sizes.items()}
             for index in range(len(ages))
         ]
-        self._said = _reading({name: _array(arrays, name, (1, size)) for name, size in self._answer.items()})
+        logits = _array(arrays, "logits", (1, self._labels))
+        outputs = {name: _array(arrays, _OUTPUT + name, (1, 1)) for name in self._outputs}
+        # The state is the elder one's, and not told twice.
+        self._said = Reading(logits, {}, outputs, logits[:, np.newaxis])
 
 
 class Sliding:
@@ -225,18 +229,21 @@ def _said(reading: Reading) -> Arrays:
     return {"logits": reading.logits} | {_OUTPUT + name: value for name, value in reading.outputs.items()}
 
 
-def _reading(arrays: Mapping[str, NDArray[Any]]) -> Reading:
-    """What was said last. Its state is not told twice: it is the elder one's."""
-    outputs = {name.removeprefix(_OUTPUT): value for name, value in arrays.items() if name.startswith(_OUTPUT)}
-    logits = arrays["logits"]
-    return Reading(logits, {}, outputs, logits[:, np.newaxis])
-
-
 def _ages(values: Mapping[str, Any]) -> Sequence[int]:
     ages = values.get("ages")
-    if not isinstance(ages, list) or not all(isinstance(age, int) and age >= 0 for age in ages):
+    if not isinstance(ages, list) or not all(isinstance(age, int) and 0 <= age <= _OLDEST for age in ages):
         raise _broken("ages")
     return ages
+
+
+def _follow(ages: Sequence[int], every: int | None) -> bool:
+    """Whether states can be of these ages: the younger one begins when the elder is as old as it has to be."""
+    match ages:
+        case [age]:
+            return every is None or age <= every
+        case [elder, younger]:
+            return every is not None and 1 <= younger <= every and elder == every + younger
+    return False
 
 
 def _array(

@@ -19,7 +19,7 @@ from service.post.observation import Observation
 from service.stream.memory import Arrays, Memory, Step
 from service.video.look import Slate
 
-_VALUES = ("start_s", "moments", "due", "last_s", "untold")
+_VALUES = ("start_s", "moments", "skipped", "due", "last_s", "untold")
 
 
 @dataclass(slots=True)
@@ -30,9 +30,10 @@ class Run:
         card: of the model.
         memory: what the head remembers.
         chain: makes events of what it says.
-        start_s: the timestamp of its first frame.
+        start_s: the timestamp of moment 0.
         due: the moment at which the next answer is due.
-        moments: how many have been looked at.
+        moments: how many have come until the frame looked at last.
+        skipped: how many of them came before this run, which then begins later than the run of timestamps.
         last_s: the timestamp of the frame looked at last.
         untold: whether there are steps of which no answer tells.
         only: the first frame, encoded, until there is a step.
@@ -46,6 +47,7 @@ class Run:
     start_s: float
     due: float
     moments: int = 0
+    skipped: int = 0
     last_s: float = 0.0
     untold: bool = False
     only: bytes | None = None
@@ -54,7 +56,11 @@ class Run:
 
     def steps(self, moments: Sequence[int]) -> list[int]:
         """The steps of moments; -1 for the one from which the first flow is measured."""
-        return [moment - int(self.card.plan.anchored) for moment in moments]
+        return [moment - self.skipped - self._anchors for moment in moments]
+
+    @property
+    def _anchors(self) -> int:
+        return int(self.card.plan.anchored)
 
     def wanted(self, steps: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The kinds of which a frame's own picture is wanted, and those that need it as if the frame came again."""
@@ -141,17 +147,17 @@ class Run:
         return run
 
     def check(self) -> None:
-        """Holds what is kept against the card.
+        """Holds what is kept against the card: streams share batches, and none may bring what breaks one.
 
         Raises:
-            StateRefused: it is of another model.
+            StateRefused: it is of another model, or of no stream.
         """
-        flows = {kind.name: (kind.flow.size,) * 2 for kind in self.card.evidence if kind.flow is not None}
-        greys = {name: grey.shape for name, grey in self.greys.items() if grey.dtype == np.uint8}
-        held = {name: (value.shape, str(value.dtype)) for name, value in self.held.items()}
-        expected = {name: form for kind in self.card.evidence for name, form in _forms(self.card, kind).items()}
-        finite = all(np.isfinite(value).all() for value in self.held.values())
-        if not finite or (self.greys and greys != flows) or (self.held and held != expected):
+        looked, steps = self.moments > self.skipped, self.moments - self.skipped - self._anchors
+        flows = {kind.name: ((kind.flow.size,) * 2, "uint8") for kind in self.card.evidence if kind.flow and looked}
+        forms = {name: form for kind in self.card.evidence for name, form in _forms(self.card, kind).items()}
+        fits = _formed(self.greys) == flows and _formed(self.held) == (forms if steps > 0 else {})
+        aged = min(1, steps) <= self.memory.age <= max(0, steps)
+        if not (fits and aged and self.skipped <= self.moments and (self.only is None) == (steps > 0)):
             raise StateRefused(
                 "what the state holds does not fit the model's evidence",
                 "Send what GET of the state gave, unchanged.",
@@ -162,6 +168,10 @@ def _forms(card: Card, kind: Evidence) -> Mapping[str, tuple[tuple[int, ...], st
     if card.whole is not None:
         return {kind.name: ((kind.size, kind.size, 3), "uint8")}
     return {name: (shape, "float32") for name, shape in kind.inputs.items()}
+
+
+def _formed(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, tuple[tuple[int, ...], str]]:
+    return {name: (value.shape, str(value.dtype)) for name, value in arrays.items()}
 
 
 def _named(arrays: Mapping[str, NDArray[Any]], start: str) -> dict[str, NDArray[Any]]:

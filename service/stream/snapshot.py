@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import Field, ValidationError
 
 from service.errors import MalformedRequest, StateRefused
 from service.inference.card import Card
@@ -23,23 +24,28 @@ _MAGIC = b"kinema stream 1\n"
 _LENGTH, _DIGEST = 4, 32
 _HOW = "Send what GET of a stream's state gave, unchanged."
 _MOST_ARRAYS = 64
+# Beyond it a float skips whole numbers; no stream lives that long.
+_MOST = 2**53
 
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Side = Annotated[int, Field(ge=1, le=2**31)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Array(Part):
     name: str
     dtype: Literal["float32", "uint8"]
-    shape: tuple[NonNegativeInt, ...] = Field(max_length=5)
+    shape: tuple[Side, ...] = Field(max_length=5)
 
     @property
     def bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 class _Run(Part):
     start_s: Finite
-    moments: NonNegativeInt
+    moments: Count
+    skipped: Count
     due: Finite
     last_s: Finite
     untold: bool
@@ -51,16 +57,16 @@ class _Follower(Part):
     fps: Finite
     gap_s: Finite
     start_s: Finite | None
-    upto: NonNegativeInt
+    upto: Count
     last_s: Finite | None
-    interval_s: NonNegativeFloat | None
+    interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
 
 
 class _Counts(Part):
-    received: NonNegativeInt
-    used: NonNegativeInt
-    dropped: NonNegativeInt
-    padded: NonNegativeInt
+    received: Count
+    used: Count
+    dropped: Count
+    padded: Count
 
 
 class _Values(Part):
@@ -141,6 +147,8 @@ def _arrays(told: tuple[_Array, ...], data: bytes) -> dict[str, NDArray[Any]]:
     position = 0
     for one in told:
         part = data[position : position + one.bytes]
-        arrays[one.name] = np.frombuffer(part, one.dtype).reshape(one.shape).copy()
+        arrays[one.name] = value = np.frombuffer(part, one.dtype).reshape(one.shape).copy()
+        if not np.isfinite(value).all():
+            raise MalformedRequest(f"the state's {one.name} holds what is no number", _HOW)
         position += one.bytes
     return arrays

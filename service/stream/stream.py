@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.errors import ClipError, StreamGone
+from service.errors import ClipError, StateRefused, StreamGone
 from service.events import Observe, StreamAnswered, StreamFrames
 from service.inference.abstain import strange
 from service.inference.postprocess import rank, scores
@@ -66,7 +66,8 @@ class Stream:
         self._observe = observe
         self._card = engine.bundle.card
         self._inbox = inbox
-        self._beat = wishes.every_s * self._card.sampling.fps
+        # Moments between two answers: none is due between two moments.
+        self._beat = max(1.0, wishes.every_s * self._card.sampling.fps) if wishes.every_s else 0.0
         self._follower = self._follow()
         self._run: Run | None = None
         self._spent = Spent(0, 0, 0, 0, 0)
@@ -174,7 +175,7 @@ class Stream:
 
     async def _take(self, frame: Frame) -> None:
         run = self._run
-        if run is None or run.start_s != frame.served.start_s:
+        if run is None or run.start_s != frame.served.start_s or self._lost_s(run, frame) > self._engine.gap_s:
             run = await self._begin(frame)
         moments = range(run.moments, frame.served.upto)
         async with self._engine.turn:
@@ -193,15 +194,28 @@ class Stream:
         for event in events:
             await self.news.put(Happened(event))
 
+    def _lost_s(self, run: Run, frame: Frame) -> float:
+        """The time between two frames looked at of which others would have been looked at, too, had they not failed.
+
+        A single frame that comes in time stands for one moment more than its pause has, or two where it comes early.
+        """
+        return (frame.served.upto - run.moments - 2) / self._card.sampling.fps
+
     async def _begin(self, frame: Frame) -> Run:
         """Begins a run of frames; one that ends so is told of to its end."""
+        served, skipped = frame.served, 0
         if self._run is not None:
             await self._finish(self._run)
-            gap_s = frame.served.gap_s
-            why = "the first frame after a gap was lost" if gap_s is None else f"no frame came for {gap_s:.3f} s"
+            why = "the first frame after a gap was lost"
+            if served.gap_s is not None:
+                why = f"no frame came for {served.gap_s:.3f} s"
+            elif self._run.start_s == served.start_s:
+                skipped = served.upto - 1
+                why = f"frames of {self._lost_s(self._run, frame):.3f} s were lost"
             await self.news.put(Restarted(frame.time_s, f"{why}: what came before is forgotten"))
         memory, chain = self._engine.memory(self.wishes), self.wishes.chain(self._card)
-        self._run = Run(self._card, memory, chain, frame.served.start_s, due=self._beat, only=frame.image)
+        due = skipped + self._beat
+        self._run = Run(self._card, memory, chain, served.start_s, due, skipped, skipped, only=frame.image)
         return self._run
 
     async def _look(
@@ -265,7 +279,7 @@ class Stream:
 
     async def _finish(self, run: Run) -> None:
         """Tells what has not been told, so that nothing that was seen is lost."""
-        if run.only is not None and run.moments:
+        if run.only is not None and run.moments > run.skipped:
             # One frame alone: a step from it to itself, as for clips.
             async with self._engine.turn:
                 events, _ = await self._look(run, run.only, range(run.moments, run.moments + 1), run.last_s)
@@ -307,9 +321,12 @@ class Stream:
         await self.settled()
         run = values["run"]
         memory, chain = self._engine.memory(self.wishes), self.wishes.chain(self._card)
-        self._run = None if run is None else Run.load(self._card, memory, chain, run, arrays)
+        loaded = None if run is None else Run.load(self._card, memory, chain, run, arrays)
         followed = {name: value for name, value in values["follower"].items() if name not in {"fps", "gap_s"}}
-        self._follower = Follower(self._card.sampling.fps, self._engine.gap_s, **followed)
+        follower = Follower(self._card.sampling.fps, self._engine.gap_s, **followed)
+        if not (follower.plausible and (loaded is None or _fits(loaded, follower))):
+            raise StateRefused("no frames can have led to this state", "Send what GET of the state gave, unchanged.")
+        self._run, self._follower = loaded, follower
         counts = values["counts"]
         self.received, self.used, self.padded = counts["received"], counts["used"], counts["padded"]
         self._inbox.dropped = counts["dropped"]
@@ -321,6 +338,11 @@ class Stream:
         if self._working is not None:
             self._working.cancel()
         self._run = None
+
+
+def _fits(run: Run, follower: Follower) -> bool:
+    """Whether a run can be of the timestamps that a follower has seen; a newer one may have begun since."""
+    return run.start_s != follower.start_s or run.moments <= follower.upto
 
 
 def gone() -> StreamGone:

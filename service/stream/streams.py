@@ -172,7 +172,7 @@ class Streams:
     def _expire_later(self, name: str, stream: Stream) -> None:
         """Ends a stream when its time has come; a timer for each, which is set anew only when it goes off."""
         left_s = stream.active_s + self.limits.ttl_s - time.monotonic()
-        if stream.waiting or stream.working:  # it is not the client that keeps it waiting
+        if (stream.waiting or stream.working) and not stream.news.full():  # it is not the client that keeps it waiting
             left_s = max(left_s, self.limits.ttl_s)
         if left_s <= 0:
             self.end(name, "expired")

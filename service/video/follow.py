@@ -10,6 +10,8 @@ from service.errors import FrameOutOfOrder, FrameRepeated
 # How far before its moment a frame may be, in frames, and never more than half a step: as for clips.
 _TOLERANCE, _MOST_STEPS = 0.25, 0.5
 _EPSILON_STEPS = 1e-6
+# No more than that the moments served are from where the timestamps are: a frame may come early, or serve none.
+_MOST_APART = 2
 # How much the newest interval counts in what is told of the camera's rate.
 _NEWEST = 0.1
 
@@ -80,9 +82,13 @@ class Follower:
         self.upto = upto
         return Served(self.start_s, upto, None)
 
-    def restart(self) -> None:
-        """Lets the next frame begin a run."""
-        self.start_s, self.upto = None, 0
+    @property
+    def plausible(self) -> bool:
+        """Whether frames can have led to this; what a state from elsewhere says need not be so."""
+        if self.start_s is None or self.last_s is None:
+            return self.start_s is self.last_s and self.upto == 0
+        steps = (self.last_s - self.start_s) * self.fps
+        return steps >= 0 and abs(self.upto - 1 - steps) <= _MOST_APART
 
     def _gap(self, time_s: float) -> float:
         if self.last_s is None:

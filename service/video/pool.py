@@ -143,8 +143,7 @@ class DecoderPool:
         """Starts the processes that look at frames, if that has not been done yet.
 
         Raises:
-            DecoderDied, OSError: one of them does not get ready.
-            EngineDead: the pool was stopped.
+            EngineDead: one of them does not get ready, or the pool was stopped.
         """
         if self._stopping:
             raise _stopped()
@@ -152,7 +151,10 @@ class DecoderPool:
             self._looking = asyncio.create_task(self._start_lane(self._look))
             self._tasks.add(self._looking)
             self._looking.add_done_callback(self._tasks.discard)
-        await asyncio.shield(self._looking)
+        try:
+            await asyncio.shield(self._looking)
+        except (DecoderDied, OSError, TimeoutError) as error:
+            raise EngineDead(f"no process could be started to look at frames: {error}", "Try again later.") from error
         self._lanes["look"] = self._look
 
     async def _start_lane(self, lane: _Lane) -> None:

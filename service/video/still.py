@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ def decode_still(data: bytes, limits: Limits) -> Frame:
     try:
         width, height = _size(data)
     except (struct.error, IndexError, ValueError) as error:
-        raise _broken("its header is cut off or damaged") from error
+        raise _broken("it is cut off or damaged") from error
     if width <= 0 or height <= 0:
         raise _broken(f"its header gives it {width}x{height} pixels")
     check_size(width, height, limits)
@@ -45,8 +46,7 @@ def _size(data: bytes) -> tuple[int, int]:
     if data.startswith(_JPEG):
         return _jpeg_size(data)
     if data.startswith(_PNG):
-        width, height = struct.unpack_from(">II", data, 16)
-        return width, height
+        return _png_size(data)
     if data.startswith(_WEBP) and data[8:12] == b"WEBP":
         return _webp_size(data)
     if data.startswith(_PPM):
@@ -54,6 +54,21 @@ def _size(data: bytes) -> tuple[int, int]:
         return int(width), int(height)
     recognised = recognise(data)
     raise UnsupportedMedia(f"this is {recognised or 'nothing known'}, not a picture that can be read", _HOW, recognised)
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    """Goes through all chunks: OpenCV makes room for what a chunk's length says, be it gigabytes, before reading it."""
+    position, kind = len(_PNG), b""
+    while kind != b"IEND":
+        (length,) = struct.unpack_from(">I", data, position)
+        end = position + 8 + length
+        kind = data[position + 4 : position + 8]
+        (checksum,) = struct.unpack_from(">I", data, end)
+        if zlib.crc32(data[position + 4 : end]) != checksum:
+            raise ValueError("a chunk was changed on its way")
+        position = end + 4
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:

@@ -8,6 +8,7 @@ and ends by itself when it has used its CPU time.
 from __future__ import annotations
 
 import math
+import os
 import resource
 import signal
 import socket
@@ -210,12 +211,21 @@ def _confine(limit_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
+def _silence_libraries() -> None:
+    """Libjpeg and libpng print what they think of a broken picture, a line for each; what Python has to say is kept."""
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
 def main() -> None:
     """Runs the process."""
     descriptor, limit_mb, niceness = map(int, sys.argv[1:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service ends this process
     compute_in_long_turns(niceness)
     cv2.setNumThreads(1)
+    _silence_libraries()
     _confine(limit_mb)
     try:
         with socket.socket(fileno=descriptor) as connection:
