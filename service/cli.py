@@ -28,6 +28,7 @@ from service.load.step import Goal
 from service.pipeline import Query
 from service.server import Server
 from service.settings import Settings
+from service.watch.command import watch_source
 
 app = typer.Typer(
     name="kinema",
@@ -126,6 +127,7 @@ def bench(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 
 
 app.command("import")(import_model)
+app.command("watch")(watch_source)
 
 
 @app.command()

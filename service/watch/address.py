@@ -53,7 +53,7 @@ class Address:
 
     @property
     def live(self) -> bool:
-        """Whether frames are expected to come as they are taken; a URL of a whole file shows only when it is open."""
+        """Whether frames come as they are taken, unless one knows better."""
         return self.kind in {"camera", "network"}
 
     @classmethod

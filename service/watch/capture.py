@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -63,16 +64,16 @@ class Capture:
 
     def _read(self, source: cv2.VideoCapture, first: Frame) -> None:
         arrived_s, request, fps = time.monotonic(), self._request, _fps(source)
-        # What is live does not know how long it will be.
-        live = request.live if request.live is not None else not source.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+        # A whole file behind a URL would come as fast as the network is, and most of it would be passed over.
+        paced = request.paced or (request.live and _finite(source))
         height, width = _scaled(first, request.height).shape[:2]
         slots = Slots(self._memory, width, height, make=True)
-        desk = Desk(live, self._say)
-        clock = Clock(_kind(request, source), live and not request.paced, 1 / (fps or _ASSUMED_FPS))
-        self._say(Opened(width, height, fps, _fourcc(source), live))
+        desk = Desk(request.live, self._say)
+        clock = Clock(_kind(request, source), request.live and not paced, 1 / (fps or _ASSUMED_FPS))
+        self._say(Opened(width, height, fps, _fourcc(source)))
         threading.Thread(target=_listen, args=(self._connection, desk), daemon=True).start()
         try:
-            over = Reading(request, source, slots, desk, clock).run(first, arrived_s)
+            over = Reading(replace(request, paced=paced), source, slots, desk, clock).run(first, arrived_s)
         except Refused as refusal:
             over = Over(str(refusal), opened=True, complete=False)
         if desk.finish():
@@ -113,7 +114,7 @@ class Reading:
             self._put(slot, arrived_s)
         while (slot := self._desk.place()) is not None:
             if not self._grab():
-                finite = self._source.get(cv2.CAP_PROP_FRAME_COUNT) > 0 or self._request.live is False
+                finite = _finite(self._source) or not self._request.live
                 self._source.release()
                 return Over("no more frames came", opened=True, complete=finite)
             arrived_s = time.monotonic()
@@ -170,6 +171,10 @@ def _kind(request: Request, source: cv2.VideoCapture) -> Kind:
     # A camera's pictures one after the other have no timestamps: FFmpeg counts 25 of them a second.
     bare = request.opened.startswith(("http:", "https:")) and _fourcc(source) == "MJPG"
     return "arrival" if bare and request.clock == "auto" else request.clock
+
+
+def _finite(source: cv2.VideoCapture) -> bool:
+    return source.get(cv2.CAP_PROP_FRAME_COUNT) > 0
 
 
 def _fps(source: cv2.VideoCapture) -> float | None:

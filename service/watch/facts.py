@@ -70,13 +70,13 @@ class Seen:
     Attributes:
         answer: the recogniser's.
         at: the same moment by the wall clock, in seconds since 1970; None where the source is not live.
-        received: frames of the source so far.
+        frames: of the source so far.
         missed: those of them that came faster than they were taken.
     """
 
     answer: Answer
     at: float | None
-    received: int
+    frames: int
     missed: int
     type: Literal["answer"] = "answer"
 
@@ -138,14 +138,14 @@ class Ended:
 
     Attributes:
         reason: why it ended.
-        received, missed: frames of the source, and those that came faster than they were taken.
+        frames, missed: of the source, and those that came faster than they were taken.
         events: that began.
         clips: that were written.
         posted, unposted: messages to the webhook, and those that never got there.
     """
 
     reason: str
-    received: int
+    frames: int
     missed: int
     events: int
     clips: int
@@ -181,7 +181,7 @@ def moment(at: float | None) -> str | None:
 def _rounded(value: Any) -> Any:
     match value:
         case float():
-            return round(value, 4)
+            return round(value, 6)
         case list() | tuple():
             return [_rounded(one) for one in value]
         case dict():

@@ -89,7 +89,7 @@ class CaptureProcess:
         """
         slots = Slots(self._memory, opened.width, opened.height)
         # A frame that is asked for early is an old one: what is live is asked for only once it is needed.
-        self._want(*[WANT] * (1 if opened.live else COUNT - 1))
+        self._want(*[WANT] * (1 if self._request.live else COUNT - 1))
         while True:
             said = await self._hear(self._request.read_s + _GRACE_S)
             match said:

@@ -34,7 +34,7 @@ class SourceOptions:
     """How a source is read.
 
     Attributes:
-        live: whether the newest frame counts; None where the source shows it.
+        live: whether the newest frame counts; None leaves it to what the source is.
         realtime: whether a file is played as fast as it was taken, like a camera.
         loop: whether a file begins again at its end.
         once: whether a lost source is given up at once.
@@ -84,32 +84,32 @@ class Source:
         address: where it is.
         options: how it is read.
         tell: told when it is opened and lost.
+        stop: ends the frames soon once it is set.
     """
 
-    def __init__(self, address: Address, options: SourceOptions, tell: facts.Tell) -> None:
+    def __init__(self, address: Address, options: SourceOptions, tell: facts.Tell, stop: asyncio.Event) -> None:
         self.address = address
         self.received = self.missed = 0
         """Frames so far, and those that came faster than they were taken."""
-        self.live = address.live
+        self.live = (address.live if options.live is None else options.live) or options.realtime
+        """Whether the newest frame counts; otherwise every frame does, in order."""
+        self.fps: float | None = None
+        """Frames a second as the container has it, once it is open."""
         self.wall = WallClock()
         self.pid: int | None = None
         """The process that reads it now."""
         self._options = options
         self._tell = tell
         self._clock = options.clock
-        self._stopped = asyncio.Event()
+        self._stop = stop
         self._origin_s: float | None = None
         self._last_s = -math.inf
         self._failures = 0
 
-    def stop(self) -> None:
-        """Ends the frames soon."""
-        self._stopped.set()
-
     @property
     def stopped(self) -> bool:
         """Whether it was asked to stop."""
-        return self._stopped.is_set()
+        return self._stop.is_set()
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
         """The frames. Close the iterator where it is left early.
@@ -139,12 +139,11 @@ class Source:
         """The frames of one connection, until it ends or is stopped."""
         process = await CaptureProcess.start(self._request(), piped=self.address.kind == "pipe")
         self.pid = process.pid
-        stopping = asyncio.create_task(self._stop(process))
+        stopping = asyncio.create_task(self._end_early(process))
         try:
             opened = await process.opened()
-            self.live = opened.live
-            told = self.address.told
-            self._tell(facts.Opened(told, opened.live, opened.width, opened.height, opened.fps, opened.codec))
+            self.fps, told = opened.fps, self.address.told
+            self._tell(facts.Opened(told, self.live, opened.width, opened.height, opened.fps, opened.codec))
             joint = self._joint(1 / (opened.fps or _ASSUMED_FPS))
             async for shot, pixels in process.shots(opened):
                 if self.stopped:
@@ -157,20 +156,19 @@ class Source:
             await process.stop()
             self.pid = None
 
-    async def _stop(self, process: CaptureProcess) -> None:
-        await self._stopped.wait()
+    async def _end_early(self, process: CaptureProcess) -> None:
+        await self._stop.wait()
         await process.stop()
 
     def _request(self) -> Request:
         options, address = self._options, self.address
         patience_s = _PATIENCE_S if address.kind == "pipe" else 0.0
-        live = True if options.realtime or address.kind == "camera" else options.live
         return Request(
             opened=address.opened,
             camera=address.kind == "camera",
             options=address.options,
-            live=False if live is None and self._ends else live,
-            paced=options.realtime or (address.playlist and live is not False),
+            live=self.live,
+            paced=options.realtime or (address.playlist and self.live),
             loop=options.loop and address.kind != "pipe",
             clock=self._clock,
             open_s=patience_s or options.open_s,
@@ -213,7 +211,7 @@ class Source:
         self._tell(facts.Lost(self.address.told, lost.detail, self._failures, delay_s))
         with suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
-                await self._stopped.wait()
+                await self._stop.wait()
 
 
 @dataclass(slots=True)

@@ -21,9 +21,8 @@ class Request:
         opened: what OpenCV opens; in digits, the number of a camera.
         camera: whether it is one.
         options: for FFmpeg.
-        live: whether frames come as they are taken, so that the newest is wanted and not the next; None where the
-            source shows it, by not knowing how long it is.
-        paced: whether frames are held back until their time has come.
+        live: whether the newest frame is wanted; otherwise every one is, in order.
+        paced: whether frames are held back until their time has come. Live sources that have an end are always paced.
         loop: whether it begins again at its end.
         clock: whose time is believed.
         open_s, read_s: how long opening it, and the next frame, may take.
@@ -34,7 +33,7 @@ class Request:
     opened: str
     camera: bool
     options: str
-    live: bool | None
+    live: bool
     paced: bool
     loop: bool
     clock: Kind
@@ -52,14 +51,12 @@ class Opened:
         width, height: of every frame, in pixels.
         fps: frames a second as the container has it, or None where it says nothing credible.
         codec: the four-character code.
-        live: whether the newest frame is handed over and not the next.
     """
 
     width: int
     height: int
     fps: float | None
     codec: str
-    live: bool
     said: Literal["opened"] = "opened"
 
 

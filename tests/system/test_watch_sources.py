@@ -1,5 +1,6 @@
 """Sources on the network, as they are: served by FFmpeg, GStreamer and a cheap camera's HTTP, cut and restored."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -30,7 +31,8 @@ class Watched:
     def __init__(self, address: str, **options: object) -> None:
         self.told: list[facts.Fact] = []
         self.frames: list[Frame] = []
-        self.source = Source(Address.parse(address), SourceOptions(**options), self.told.append)  # type: ignore[arg-type]
+        self.stop = asyncio.Event()
+        self.source = Source(Address.parse(address), SourceOptions(**options), self.told.append, self.stop)  # type: ignore[arg-type]
         self.error: SourceLost | None = None
 
     async def read(self) -> None:
@@ -45,7 +47,7 @@ class Watched:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.read)
             yield self
-            self.source.stop()
+            self.stop.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         with anyio.fail_after(PATIENCE_S):
@@ -143,7 +145,7 @@ async def test_a_reader_that_is_slow_gets_the_newest_frame_of_what_is_live() -> 
             watched.frames.append(frame)
             await anyio.sleep(0.4)
             if len(watched.frames) == 6:
-                watched.source.stop()
+                watched.stop.set()
     assert watched.source.missed > 0
     steps = [late - early for early, late in zip(watched.times_s[2:], watched.times_s[3:], strict=False)]
     assert max(steps) < 3
@@ -165,7 +167,7 @@ async def test_a_file_that_begins_again_goes_on_in_time_with_a_jump() -> None:
     async for frame in watched.source.frames():
         watched.frames.append(frame)
         if sum(one.jump is not None for one in watched.frames) == 3:
-            watched.source.stop()
+            watched.stop.set()
     assert {frame.jump for frame in watched.frames} == {None, "the source began again"}
     assert watched.times_s == sorted(set(watched.times_s))
 
