@@ -3,6 +3,7 @@
 It is real, small and sure: what a watch does with answers can be tested without a model.
 """
 
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -11,8 +12,8 @@ from contextlib import asynccontextmanager
 import anyio
 import cv2
 import numpy as np
-import typer
 
+from service import cli
 from service.settings import Settings
 from service.watch.answer import Answer, Event, Prediction
 from service.watch.command import watching
@@ -89,4 +90,6 @@ def made(settings: Settings) -> Begin:
 
 
 if __name__ == "__main__":
-    typer.run(watching(made))
+    cli.app.command("colours")(watching(made))
+    sys.argv.insert(1, "colours")
+    cli.main()

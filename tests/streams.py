@@ -25,7 +25,7 @@ from tests.samples import ROOT
 _PYTHON = "/usr/bin/python3"
 _GSTREAMER = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst; Gst.init(None); "
 _ELEMENTS = "assert all(map(Gst.ElementFactory.find, ('x264enc', 'rtph264pay')))"
-PICTURE = "color=c=red:size=160x120:rate=25,drawbox=color=blue:t=fill:enable='gte(mod(t,4),2)'"
+PICTURE = "color=c=red:size=160x120:rate={},drawbox=color=blue:t=fill:enable='gte(mod(t,4),2)'"
 _H264 = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "12"]
 _MPEGTS = [*_H264, "-f", "mpegts"]
 
@@ -138,7 +138,7 @@ def rtsp() -> ProcessSender:
 
 
 def _ffmpeg() -> list[str]:
-    return ["ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", PICTURE]
+    return ["ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", PICTURE.format(25)]
 
 
 class MjpegHttp(_Sender):

@@ -72,11 +72,13 @@ class Matroska:
         self._last_s = time_s
 
     def close(self) -> None:
-        """Writes how long it is, and closes the file.
+        """Writes how long it is, and closes the file; harmless the second time.
 
         Raises:
             OSError: it cannot be written.
         """
+        if self._file.closed:
+            return
         try:
             self._file.seek(self._duration_at)
             self._file.write(struct.pack(">d", self._last_s * 1e3))
