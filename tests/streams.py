@@ -3,6 +3,7 @@
 What they send is a picture that is red for two seconds, then blue for two.
 """
 
+import functools
 import http.server
 import os
 import shutil
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
@@ -128,6 +130,13 @@ def mpegts_tcp() -> ProcessSender:
     return ProcessSender(url, *_ffmpeg(), *_MPEGTS, f"{url}?listen=1")
 
 
+def hls(folder: Path) -> ProcessSender:
+    """FFmpeg writes a playlist and its segments, one a second, to a folder."""
+    need_ffmpeg()
+    form = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "4", "-hls_flags", "delete_segments"]
+    return ProcessSender("", *_ffmpeg(), *_H264, *form, str(folder / "live.m3u8"))
+
+
 def rtsp() -> ProcessSender:
     """GStreamer's RTSP server."""
     need_rtsp()
@@ -165,11 +174,35 @@ class MjpegHttp(_Sender):
             self._server = None
 
 
+class Folder(_Sender):
+    """A web server with the files of a folder.
+
+    Args:
+        folder: which.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._folder = folder
+        self._server: _Cutting | None = None
+
+    def restore(self) -> None:
+        handler = functools.partial(_Files, directory=str(self._folder))
+        self._server = _Cutting(("127.0.0.1", self._port), handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def cut(self) -> None:
+        if self._server is not None:
+            self._server.cut()
+            self._server = None
+
+
 class _Cutting(http.server.ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler]) -> None:
+    def __init__(self, address: tuple[str, int], handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> None:
         super().__init__(address, handler)
         self.gone = threading.Event()
 
@@ -180,6 +213,11 @@ class _Cutting(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hangs up is none."""
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that is overridden
+        """Tests are quiet."""
 
 
 class _Mjpeg(http.server.BaseHTTPRequestHandler):

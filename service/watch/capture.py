@@ -71,13 +71,16 @@ class Capture:
         desk = Desk(request.live, self._say)
         clock = Clock(_kind(request, source), request.live and not paced, 1 / (fps or _ASSUMED_FPS))
         self._say(Opened(width, height, fps, _fourcc(source)))
-        threading.Thread(target=_listen, args=(self._connection, desk), daemon=True).start()
+        listening = threading.Thread(target=_listen, args=(self._connection, desk), daemon=True)
+        listening.start()
         try:
             over = Reading(replace(request, paced=paced), source, slots, desk, clock).run(first, arrived_s)
         except Refused as refusal:
             over = Over(str(refusal), opened=True, complete=False)
         if desk.finish():
             self._say(over)
+            # Whoever leaves first while the other still speaks takes his last words with him.
+            listening.join()
 
     def _say(self, said: Opened | Shot | Over) -> None:
         self._connection.sendall(write_said(said))
@@ -197,8 +200,9 @@ def _listen(connection: socket.socket, desk: Desk) -> None:
     except OSError:
         pass
     desk.close()
-    time.sleep(_LEAVING_S)
-    os._exit(0)
+    leaving = threading.Timer(_LEAVING_S, os._exit, (0,))
+    leaving.daemon = True
+    leaving.start()
 
 
 def _take(connection: socket.socket) -> Request:

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import anyio
 import pytest
@@ -15,7 +16,7 @@ from service.watch.address import Address
 from service.watch.source import Frame, Source, SourceOptions
 from tests.samples import CLIPS
 from tests.server import PATIENCE_S
-from tests.streams import MjpegHttp, ProcessSender, Sender, mpegts_http, mpegts_tcp, mpegts_udp, rtsp
+from tests.streams import Folder, MjpegHttp, ProcessSender, Sender, hls, mpegts_http, mpegts_tcp, mpegts_udp, rtsp
 
 SENDERS: list[Callable[[], Sender]] = [mpegts_udp, mpegts_http, mpegts_tcp, MjpegHttp, rtsp]
 
@@ -160,6 +161,37 @@ async def test_a_reader_that_is_slow_gets_every_frame_of_a_file_with_its_own_tim
     assert watched.source.missed == 0
     assert len(watched.frames) == 34
     assert watched.times_s[9:12] == pytest.approx([0.3, 1.0, 1.033], abs=0.001)
+
+
+async def test_a_whole_file_behind_a_url_is_played_like_a_camera_and_ends() -> None:
+    with Folder(CLIPS) as server:
+        watched = Watched(f"{server.url}/vfr.mp4", open_s=5.0)
+        with anyio.fail_after(PATIENCE_S):
+            await watched.read()
+    assert watched.source.received == 34
+    first, last = watched.frames[0], watched.frames[-1]
+    assert last.arrived_s - first.arrived_s == pytest.approx(last.time_s - first.time_s, abs=0.5)
+    assert last.time_s == pytest.approx(1.967, abs=0.1)
+    assert not watched.losses
+
+
+async def test_a_whole_file_behind_a_url_is_read_whole_where_that_is_asked_for() -> None:
+    with Folder(CLIPS) as server:
+        watched = Watched(f"{server.url}/vfr.mp4", live=False)
+        with anyio.fail_after(PATIENCE_S):
+            async for frame in watched.source.frames():
+                watched.frames.append(frame)
+                await anyio.sleep(0.005)
+    assert len(watched.frames) == 34
+    assert not watched.losses
+
+
+async def test_segments_that_come_at_once_are_seen_one_after_the_other(tmp_path: Path) -> None:
+    with hls(tmp_path), Folder(tmp_path) as server:
+        async with Watched(f"{server.url}/live.m3u8", open_s=3.0).reading() as watched:
+            await watched.more(75)
+    first, last = watched.frames[25], watched.frames[-1]
+    assert last.arrived_s - first.arrived_s == pytest.approx(last.time_s - first.time_s, abs=0.5)
 
 
 async def test_a_file_that_begins_again_goes_on_in_time_with_a_jump() -> None:
