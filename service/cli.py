@@ -29,6 +29,7 @@ from service.pipeline import Query
 from service.post.spec import Spec
 from service.server import Server
 from service.settings import Settings
+from service.watch.command import watch_source
 
 app = typer.Typer(
     name="kinema",
@@ -145,6 +146,7 @@ def bench(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
 
 
 app.command("import")(import_model)
+app.command("watch")(watch_source)
 
 
 @app.command()

@@ -26,6 +26,7 @@
     ├── ImportRefused             a graph from elsewhere that cannot be made a bundle
     ├── BundleError               a bundle that cannot be served
     │   └── BundleMismatch        its card and its files contradict each other
+    ├── SourceLost                a source that cannot be watched, or not any more
     └── MeasurementError          a server that cannot be measured
 
 An error says in words what happened (`detail`) and what the caller can do about it (`advice`). How each becomes an
@@ -169,6 +170,10 @@ class BundleMismatch(BundleError):
 
 class ImportRefused(KinemaError):
     """A graph from elsewhere that cannot be made a bundle, or not yet: something is missing or contradicts it."""
+
+
+class SourceLost(KinemaError):
+    """A camera, stream or file that cannot be watched, or that was lost and did not come back."""
 
 
 class MeasurementError(KinemaError):
