@@ -17,19 +17,23 @@ class Prediction:
 class Event:
     """An action that was recognised: told once when it has begun and once more when it has ended, or once as a whole.
 
-    Label and start together name it; both stay as they were first told.
+    Post-processor, label and start together name it; all stay as they were first told.
 
     Attributes:
         label: the action.
         start_s: when it began, in seconds of the source.
         end_s: when it ended, exclusive; None while it goes on.
         peak: its best score so far, in [0, 1].
+        processor: the post-processor that found it.
+        count: cycles so far, where the post-processor counts them.
     """
 
     label: str
     start_s: float
     end_s: float | None
     peak: float
+    processor: str = "hysteresis"
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Answer:
         model_fps: moments that are looked at a second.
         total_ms: from the frame's arrival at the recogniser to this answer.
         events: what began or ended here.
+        abstained: whether this is like nothing that the model was trained on; None where it cannot tell.
     """
 
     time_s: float
@@ -59,3 +64,4 @@ class Answer:
     model_fps: float
     total_ms: float
     events: tuple[Event, ...] = ()
+    abstained: bool | None = None

@@ -12,11 +12,13 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from service.errors import MalformedRequest
+from service.post.spec import Spec
 from service.settings import Settings
 from service.watch.address import Address
 from service.watch.annotation import CODECS
 from service.watch.clock import Kind
-from service.watch.recogniser import Begin, recognising
+from service.watch.recogniser import EVENTS, Begin, recognising
 from service.watch.recorder import SaveOptions
 from service.watch.source import SourceOptions
 from service.watch.teller import JsonTeller, LineTeller, Teller
@@ -32,6 +34,7 @@ def watching(made: Callable[[Settings], Begin]) -> Callable[..., None]:
         source: Annotated[str, typer.Argument(help=_SOURCE, show_default=False)],
         model: Annotated[Path | None, typer.Option("--model", "-m", help="Directory of the bundle.")] = None,
         top_k: Annotated[int, typer.Option(min=1, help="At most so many predictions in an answer.")] = 5,
+        post: Annotated[str, typer.Option(help="What smooths scores and finds actions.")] = str(EVENTS),
         as_json: Annotated[bool, typer.Option("--json", help="JSON lines, also on a terminal.")] = False,
         live: Annotated[bool | None, typer.Option("--live/--no-live", help="Newest frame, or every frame?")] = None,
         realtime: Annotated[bool, typer.Option("--realtime", help="Play a file as a camera would send it.")] = False,
@@ -53,7 +56,7 @@ def watching(made: Callable[[Settings], Begin]) -> Callable[..., None]:
         """Watch a camera, a stream or a file, and say what is being done as it is done: docs/watch.md."""
         address = Address.parse(source)
         _check(address, realtime=realtime, webhook=webhook, annotate=annotate)
-        settings = _settings(model)
+        spec, settings = _spec(post), _settings(model)
         reading = SourceOptions(
             live=live,
             realtime=realtime,
@@ -67,7 +70,7 @@ def watching(made: Callable[[Settings], Begin]) -> Callable[..., None]:
             height=height,
         )
         keeping = None if save is None else SaveOptions(save, before, after, longest, int(save_mb * 1e6))
-        _run(WatchOptions(address, reading, top_k, keeping, webhook, annotate), made(settings), as_json)
+        _run(WatchOptions(address, reading, top_k, spec, keeping, webhook, annotate), made(settings), as_json)
 
     return command
 
@@ -81,6 +84,13 @@ def _check(address: Address, *, realtime: bool, webhook: str | None, annotate: P
         raise typer.BadParameter("--webhook needs an http:// or https:// URL")
     if annotate is not None and annotate.suffix.lower() not in CODECS:
         raise typer.BadParameter(f"--annotate writes {', '.join(CODECS)}")
+
+
+def _spec(post: str) -> Spec:
+    try:
+        return Spec.parse(post)
+    except MalformedRequest as error:
+        raise typer.BadParameter(f"--post: {error.detail}. {error.advice}") from error
 
 
 def _settings(model: Path | None) -> Settings:

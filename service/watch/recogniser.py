@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from service.post.spec import Spec
 from service.runtime import Options, Runtime
+from service.stream.inbox import Drop
+from service.stream.wishes import Wishes
 from service.watch.answer import Answer
+from service.watch.stream_recogniser import StreamRecogniser
+
+EVENTS = Spec.parse("ema:tau_s=0.8,hysteresis:on=0.6:off=0.4,min_length:seconds=0.5")
+"""What finds events where nothing else is asked for."""
+
+_LASTING_S = 1e7
 
 
 class Recogniser(Protocol):
@@ -43,34 +52,33 @@ class RecogniserOptions:
         live: whether what is new counts more than what is complete: frames are passed over where there is no time.
             Otherwise every frame counts, and the source waits.
         top_k: at most so many predictions in an answer.
+        post: what smooths scores and finds events.
     """
 
     live: bool
     top_k: int
+    post: Spec = EVENTS
 
 
 Begin = Callable[[RecogniserOptions], AbstractAsyncContextManager[Recogniser]]
 """Begins to recognise; what it gives ends with its block."""
 
 
-def recogniser(runtime: Runtime, options: RecogniserOptions) -> Recogniser:
-    """A recogniser on a runtime that has been started.
-
-    Raises:
-        NotImplementedError: until streams are there.
-    """
-    raise NotImplementedError
-
-
 def recognising(options: Options) -> Begin:
     """Recognition by a model: loads it, and stops its engine at the end."""
+    # Here a stream ends with its watch, however long a source is lost.
+    lasting = replace(options, streams=replace(options.streams, ttl_s=_LASTING_S))
 
     @asynccontextmanager
     async def begin(wanted: RecogniserOptions) -> AsyncIterator[Recogniser]:
-        runtime = Runtime(options)
+        runtime = Runtime(lasting)
         try:
             await runtime.start()
-            yield recogniser(runtime, wanted)
+            drop = Drop.OLDEST if wanted.live else Drop.NONE
+            wishes = Wishes(wanted.top_k, every_s=0.0, drop=drop, post=wanted.post)
+            _, stream = await runtime.streams.open(wishes)
+            async with StreamRecogniser(stream, runtime.streams.engine.bundle.card.sampling.fps) as recogniser:
+                yield recogniser
         finally:
             await runtime.stop()
 

@@ -105,10 +105,11 @@ def _words(fact: facts.Fact) -> tuple[str, str]:
 
 
 def _event(event: Event) -> str:
+    times = "" if event.count is None else f", {event.count} times"
     if event.end_s is None:
-        return f"{_clock(event.start_s)} {event.label}"
+        return f"{_clock(event.start_s)} {event.label}{times}"
     lasted = f"for {event.end_s - event.start_s:.1f} s, at most {event.peak:.2f}"
-    return f"{_clock(event.start_s)} {event.label} {lasted}"
+    return f"{_clock(event.start_s)} {event.label}{times} {lasted}"
 
 
 def _line(seen: facts.Seen) -> Text:

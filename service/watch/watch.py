@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import KinemaError, SourceLost
+from service.post.spec import Spec
 from service.watch import facts
 from service.watch.address import Address
 from service.watch.annotation import Annotation
 from service.watch.answer import Answer, Event
-from service.watch.recogniser import Begin, Recogniser, RecogniserOptions
+from service.watch.recogniser import EVENTS, Begin, Recogniser, RecogniserOptions
 from service.watch.recorder import Recorder, SaveOptions
 from service.watch.source import Frame, Source, SourceOptions
 from service.watch.teller import Teller
@@ -33,6 +34,7 @@ class WatchOptions:
         address: the source.
         source: how it is read.
         top_k: at most so many predictions in an answer.
+        post: what smooths scores and finds events.
         save: how clips of events are kept, or None.
         webhook: where events are posted to, or None.
         annotate: the file that is drawn on, or None.
@@ -41,6 +43,7 @@ class WatchOptions:
     address: Address
     source: SourceOptions
     top_k: int = 5
+    post: Spec = EVENTS
     save: SaveOptions | None = None
     webhook: str | None = None
     annotate: Path | None = None
@@ -56,7 +59,7 @@ async def watch(options: WatchOptions, begin: Begin, teller: Teller, stop: async
     """
     _hear_signals(stop)
     source = Source(options.address, options.source, teller.tell, stop)
-    async with begin(RecogniserOptions(source.live, options.top_k)) as recogniser:
+    async with begin(RecogniserOptions(source.live, options.top_k, options.post)) as recogniser:
         await Watch(options, source, recogniser, teller.tell).run()
 
 
@@ -89,7 +92,7 @@ class Watch:
         self._recorder = Recorder(options.save, options.address.told, self._at) if options.save else None
         self._annotation = Annotation(options.annotate) if options.annotate else None
         self._answer: Answer | None = None
-        self._going_on: set[tuple[str, float]] = set()
+        self._going_on: set[tuple[str, str, float]] = set()
         self._events = self._clips = 0
 
     async def run(self) -> None:
@@ -155,7 +158,7 @@ class Watch:
                 self._tell_all(await asyncio.to_thread(self._recorder.event, event))
 
     def _count(self, event: Event) -> None:
-        key = (event.label, event.start_s)
+        key = (event.processor, event.label, event.start_s)
         self._events += key not in self._going_on
         self._going_on.add(key)
         if event.end_s is not None:
