@@ -122,6 +122,10 @@ class Camera:
             f"{url} begins no stream: {problem.get('detail', ready)}", str(problem.get("advice", ""))
         )
 
+    async def close(self) -> None:
+        """Hangs up."""
+        await self._socket.close()
+
     async def run(self, film: Film, start_s: float, over: Callable[[int], bool]) -> Take:
         """Sends frames when they are due, then ends the stream and waits for the answers to all of them.
 
@@ -140,7 +144,7 @@ class Camera:
             hearing.cancel()
             with suppress(asyncio.CancelledError, ConnectionClosed):
                 await hearing
-            await self._socket.close()
+            await self.close()
         return self.take
 
     async def _send(self, film: Film, start_s: float, over: Callable[[int], bool]) -> None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import cv2
 
-from service.errors import MalformedRequest
-from service.load.server import Clip
 from service.video.preprocess import Frame
 from service.video.scan import Scan
 from service.video.source import NO_LIMITS
@@ -47,19 +44,6 @@ class Film:
             ClipError: it cannot be decoded.
         """
         return cls(tuple(_encoded(frame, size) for frame in _frames(clip, fps)), fps)
-
-    @classmethod
-    def read(cls, path: Path, fps: float) -> Self:
-        """Reads a clip.
-
-        Raises:
-            MalformedRequest: it cannot be read, is empty, or holds no frame.
-            ClipError: it cannot be decoded.
-        """
-        film = cls.of(Clip.read(path).data, fps)
-        if not film.images:
-            raise MalformedRequest(f"{path} holds no frame")
-        return film
 
     def time_s(self, number: int) -> float:
         """The timestamp of a frame; they go on where the film begins anew."""
