@@ -23,7 +23,9 @@ def test_frames_come_twice_where_the_clip_has_too_few() -> None:
 
 def test_frames_are_pictures_of_the_size_wanted() -> None:
     for image in Film.of(GOLF, 2.0, (64, 48)).images:
-        assert cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR).shape == (48, 64, 3)
+        frame = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+        assert frame is not None
+        assert frame.shape == (48, 64, 3)
 
 
 def test_timestamps_go_on_where_the_film_begins_anew() -> None:
