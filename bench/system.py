@@ -51,13 +51,15 @@ class Kinema:
     Args:
         model: directory of the bundle.
         variables: environment variables for it, beside those of this process.
+        module: what is run; it does what `service.cli` does.
     """
 
     name = "kinema"
 
-    def __init__(self, model: Path, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(self, model: Path, variables: Mapping[str, str] | None = None, module: str = "service.cli") -> None:
         self.url = ""
         self._model = model
+        self._module = module
         self._variables = {"KINEMA_LOG_FORMAT": "json", "KINEMA_LOG_LEVEL": "info", **(variables or {})}
         self._process: Process | None = None
 
@@ -67,7 +69,7 @@ class Kinema:
 
     def start(self) -> None:
         options = ["--host", "127.0.0.1", "--port", "0", "--model", str(self._model)]
-        command = [sys.executable, "-m", "service.cli", "serve", *options]
+        command = [sys.executable, "-m", self._module, "serve", *options]
         self._process = Process("kinema", command, ROOT, self._variables)
         self._process.until(self._listens)
         self._process.until(self._ready)
@@ -88,6 +90,11 @@ class Kinema:
             return False
         finally:
             connection.close()
+
+    @property
+    def said(self) -> str:
+        """What it has printed so far."""
+        return "" if self._process is None else self._process.said
 
     def stop(self) -> None:
         if self._process is not None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 _PROC = Path("/proc")
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -62,6 +63,36 @@ def _own_peak_bytes(pid: int) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one process holds now.
+
+    Attributes:
+        rss_bytes: resident memory, shared pages in full.
+        pss_bytes: the same, each shared page divided by how many processes have it.
+        descriptors: open files and sockets.
+        threads: of it.
+    """
+
+    rss_bytes: int
+    pss_bytes: int
+    descriptors: int
+    threads: int
+
+    @classmethod
+    def by(cls, pid: int) -> Self:
+        """Reads /proc.
+
+        Raises:
+            OSError: there is no such process.
+        """
+        here = _PROC / str(pid)
+        lines = (line.split() for line in (here / "smaps_rollup").read_text().splitlines()[1:])
+        sizes = {words[0]: int(words[1]) * 1024 for words in lines}
+        threads = sum(1 for _ in (here / "task").iterdir())
+        return cls(sizes["Rss:"], sizes["Pss:"], sum(1 for _ in (here / "fd").iterdir()), threads)
+
+
 def machine_cpu_s() -> float:
     """CPU seconds that the whole machine has been busy, over all cores, what a hypervisor took included."""
     words = (_PROC / "stat").read_text().splitlines()[0].split()[1:]
@@ -97,10 +128,16 @@ class Meter:
         self._pids = pids
         self._posting = posting
         reset_peak(pids)
+        self._began_s = time.perf_counter()
         self._before = self._now()
 
     def _now(self) -> tuple[float, float, float]:
         return cpu_s(self._pids), time.process_time() + cpu_s(self._posting), machine_cpu_s()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._began_s
 
     def read(self) -> Usage:
         """What has been used so far."""

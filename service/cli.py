@@ -23,6 +23,7 @@ from service.inference.card import Card, FileRecord, Output
 from service.inference.session import Device
 from service.load.arrivals import Arrivals
 from service.load.bench import bench as measure
+from service.load.live import Cameras, bench_streams
 from service.load.offer import Pace
 from service.load.step import Goal
 from service.pipeline import Query
@@ -38,6 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+_P95_CLIP_MS, _P95_STREAM_MS = 1000.0, 250.0
 
 ModelOption = Annotated[
     Path | None,
@@ -131,17 +134,39 @@ def _post(text: str | None) -> Spec | None:
 @app.command()
 def bench(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     url: Annotated[str, typer.Argument(help="The server, like http://localhost:8000.", show_default=False)],
-    clips: Annotated[list[Path], typer.Argument(help="The clips, posted in turn.", show_default=False)],
-    p95: Annotated[float, typer.Option(min=1, help="95 % of answers come within so many milliseconds.")] = 1000.0,
+    clips: Annotated[
+        list[Path], typer.Argument(help="Posted in turn; with --streams their frames are sent.", show_default=False)
+    ],
+    p95: Annotated[
+        float | None,
+        typer.Option(min=1, help="95 % of answers come within so many ms; default: 1000, with --streams 250."),
+    ] = None,
     errors: Annotated[float, typer.Option(min=0, max=100, help="Percent that may be refused or fail.")] = 1.0,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Measure these clips/s; default: search.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long each rate is measured.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each rate or number is measured.")] = 10.0,
     arrivals: Annotated[Arrivals, typer.Option(help="How clips are spread over time.")] = Arrivals.FIXED,
     connections: Annotated[int, typer.Option(min=1, help="To the server, at most.")] = 256,
+    streams: Annotated[bool, typer.Option("--streams", help="Live streams over WebSocket instead of clips.")] = False,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="With --streams: measure so many; default: search.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, max=240, help="With --streams: frames/s of each; default: the model's.")
+    ] = None,
+    every: Annotated[
+        float, typer.Option(min=0, help="With --streams: seconds between two answers; 0: at every moment.")
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Find the most clips/s that a running server carries. The exit code is 1 if it carries none, or not --rate."""
-    goal = Goal(p95 / 1e3, errors / 100)
+    """Find the most clips/s that a running server carries, or with --streams the most live streams.
+
+    The exit code is 1 if it carries none, or not --rate or --count.
+    """
+    if (rate is not None) if streams else (count is not None or fps is not None or every):
+        raise typer.BadParameter("--rate is of clips; --count, --fps and --every are of --streams")
+    goal = Goal((p95 or (_P95_STREAM_MS if streams else _P95_CLIP_MS)) / 1e3, errors / 100)
+    if streams:
+        raise typer.Exit(bench_streams(url, clips, goal, Cameras(fps, every, seconds), count, as_json))
     raise typer.Exit(measure(url, clips, goal, Pace.of(arrivals, seconds, goal, connections), rate, as_json))
 
 

@@ -31,6 +31,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library types 
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+_STREAM_STAGES = ("received", "used", "dropped", "padded")
 
 
 class Metrics:
@@ -85,12 +86,14 @@ class Metrics:
             model,
             registry=registry,
         )
-        self._stream_frames = Counter(
+        stream_frames = Counter(
             "kinema_stream_frames",
             "Frames of streams received, used and dropped, and moments padded by a repeated frame.",
             ["stage"],
             registry=registry,
         )
+        # Looked up once: these count at every frame.
+        self._stream_frames = {stage: stream_frames.labels(stage) for stage in _STREAM_STAGES}
         self._stream_answer = Histogram(
             "kinema_stream_answer_seconds",
             "From a stream's frame coming to its answer.",
@@ -166,9 +169,9 @@ class Metrics:
     def _observe_stream(self, event: StreamFrames | StreamAnswered | StreamEnded) -> None:
         match event:
             case StreamFrames(received, used, dropped, padded):
-                account = {"received": received, "used": used, "dropped": dropped, "padded": padded}
-                for stage, frames in account.items():
-                    self._stream_frames.labels(stage).inc(frames)
+                for stage, frames in zip(_STREAM_STAGES, (received, used, dropped, padded), strict=True):
+                    if frames:
+                        self._stream_frames[stage].inc(frames)
             case StreamAnswered(model, seconds):
                 self._stream_answer.labels(model).observe(seconds)
             case StreamEnded(model, reason):

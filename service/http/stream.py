@@ -63,6 +63,7 @@ class Conversation:
     def __init__(self, socket: WebSocket, wired: Context) -> None:
         self._socket = socket
         self._wired = wired
+        self._frame_bytes = 0  # until the stream has begun; to ask the runtime again for each frame would cost
         self._request_id: str = socket.scope.get("state", {}).get("request_id", "")
 
     async def hold(self) -> None:
@@ -75,6 +76,7 @@ class Conversation:
         hello = await self._hello()
         card = model_served(self._wired, hello.model)
         streams = self._wired.runtime.streams
+        self._frame_bytes = streams.limits.frame_bytes
         name, stream = await streams.open(hello.wishes())
         stream.held = True
         reason: EndReason = "broken"
@@ -172,7 +174,7 @@ class Conversation:
         (time_s,) = _TIMESTAMP.unpack_from(data)
         image = data[_TIMESTAMP.size :]
         try:
-            checked(time_s, image, self._wired.runtime.streams.limits.frame_bytes)
+            checked(time_s, image, self._frame_bytes)
             await stream.push(time_s, image)
         except ClipError as error:
             await stream.news.put(FrameFailed(time_s, error))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from service.errors import MeasurementError
+from service.errors import KinemaError, MeasurementError
 from service.load.offer import MOST_UNITS, Pace, offer
 from service.load.report import Report
 from service.load.search import search
@@ -58,11 +58,23 @@ def bench(
         )
     clips = [Clip.read(path) for path in paths]
     report = Report(url, PostClips.noun, [str(path) for path in paths], goal, pace)
+    return conclude(lambda: asyncio.run(_bench(clips, rate, report, calm_s)), report, as_json)
+
+
+def conclude(measure: Callable[[], None], report: Report, as_json: bool) -> int:
+    """Measures, and tells what was found until the end, whatever that is.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        KinemaError: as `measure` does.
+    """
     try:
-        asyncio.run(_bench(clips, rate, report, calm_s))
+        measure()
     except KeyboardInterrupt:
         report.interrupted = True
-    except MeasurementError:
+    except KinemaError:
         if report.steps:
             tell(report, as_json)
         raise

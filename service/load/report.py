@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.load.offer import Pace
@@ -25,6 +25,7 @@ class Report:
         alone_s: seconds that units took one after the other, ascending.
         steps: in the order in which they were made.
         interrupted: it was ended from outside.
+        wishes: what live streams want, where those are counted: so many at the same time, and not a rate.
     """
 
     url: str
@@ -35,6 +36,16 @@ class Report:
     alone_s: list[float] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     interrupted: bool = False
+    wishes: Mapping[str, float] | None = None
+
+    def amount(self, step: Step) -> str:
+        """How much a step offered, without its unit."""
+        return f"{step.rate:.2f}" if self.wishes is None else f"{step.rate:.0f}"
+
+    @property
+    def unit(self) -> str:
+        """What amounts are of."""
+        return f"{self.noun}/s" if self.wishes is None else self.noun
 
     @property
     def carried(self) -> Step | None:
@@ -65,20 +76,21 @@ class Report:
             return slow if self.too_slow_alone else "No step was completed."
         if best is None:
             lowest = min(missed, key=lambda step: step.rate)
-            return f"{self.url} does not carry {lowest.rate:.2f} {self.noun}/s: {self.goal.fault(lowest)}."
+            return f"{self.url} does not carry {self.amount(lowest)} {self.unit}: {self.goal.fault(lowest)}."
         above = min((step for step in missed if step.rate > best.rate), key=lambda step: step.rate, default=None)
-        limit = f"; at {above.rate:.2f}: {self.goal.fault(above)}" if above else ""
+        limit = f"; at {self.amount(above)}: {self.goal.fault(above)}" if above else ""
         p95 = f"p95 {best.latency_ms(95):.0f} ms, wanted {wanted}"
-        return f"{self.url} carries {best.rate:.2f} {self.noun}/s ({p95}{limit})."
+        return f"{self.url} carries {self.amount(best)} {self.unit} ({p95}{limit})."
 
     @property
     def notes(self) -> list[str]:
         """What makes figures less certain, or where the load itself was the limit; a sentence each."""
         notes = []
         lag_s = max((step.lag_s for step in self.steps), default=0.0)
+        sent = "Requests" if self.wishes is None else "Frames"
         if lag_s > _LAG * self.goal.p95_s:
             notes.append(
-                f"Requests were sent {lag_s * 1e3:.0f} ms late, which counts as latency: this machine was too busy. "
+                f"{sent} were sent {lag_s * 1e3:.0f} ms late, which counts as latency: this machine was too busy. "
                 "Measure from another one."
             )
         if any(step.waited for step in self.steps):

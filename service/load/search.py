@@ -45,3 +45,30 @@ async def search(carries: Carries, first: float, highest: float) -> float | None
         rate = math.sqrt(low * high)
         low, high = (rate, high) if await carries(rate) else (low, rate)
     return low
+
+
+Holds = Callable[[int], Awaitable[bool]]
+"""Makes a step with so many of something, and says whether they are carried."""
+
+
+async def greatest(holds: Holds, first: int, highest: int) -> int | None:
+    """The same for what is counted: doubles, then halves the gap until it is one, or within 5 %.
+
+    Args:
+        holds: makes a step.
+        first: the number to begin with, at least 1.
+        highest: none beyond this is tried.
+
+    Returns:
+        The greatest number that was carried, or None where not even one was.
+    """
+    low, high, count = 0, highest + 1, min(first, highest)
+    tried_above = False
+    while True:
+        if await holds(count):
+            low = count
+        else:
+            high, tried_above = count, True
+        if high - low <= max(1, int(low * (_CLOSE - 1))):
+            return low or None
+        count = (low + high) // 2 if tried_above else min(2 * low, highest)

@@ -28,7 +28,7 @@ class Step:
     """What came of offering units of work at a rate. Units that were due while it settled do not count.
 
     Attributes:
-        rate: units offered a second.
+        rate: units offered a second, or streams at the same time.
         seconds: how long that was measured.
         sent: units that were due in that time.
         outcomes: how many of them ended how; see `Work.do`.

@@ -50,7 +50,8 @@ def tell(report: Report, as_json: bool) -> None:
         if report.steps:
             Console().print(_table(report))
         if report.alone_ms is not None:
-            print(f"\nWithout load, {report.noun} take {report.alone_ms:.0f} ms.")
+            units = report.noun if report.wishes is None else "answers"
+            print(f"\nWithout load, {units} take {report.alone_ms:.0f} ms.")
         print(report.verdict)
     for note in report.notes:
         print(note, file=sys.stderr)
@@ -58,13 +59,21 @@ def tell(report: Report, as_json: bool) -> None:
 
 def _table(report: Report) -> Table:
     table = Table(box=None, pad_edge=False, collapse_padding=True)
-    for name in ("offered/s", "answered/s", "p50 ms", "p95 ms", "p99 ms", "refused", "failed"):
+    for name in (
+        "offered/s" if report.wishes is None else report.noun,
+        "answered/s",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "refused",
+        "failed",
+    ):
         table.add_column(name, justify="right")
     table.add_column("")
     for step in report.steps:
         fault = report.goal.fault(step)
         table.add_row(
-            f"{step.rate:.2f}",
+            report.amount(step),
             f"{step.answered_per_s:.2f}",
             *(_milliseconds(step, percent) for percent in (50, 95, 99)),
             str(step.refused),
@@ -86,13 +95,12 @@ def _object(report: Report) -> dict[str, Any]:
         "url": report.url,
         "clips": list(report.clips),
         "target": {"p95_ms": report.goal.p95_s * 1e3, "errors_percent": report.goal.errors * 100},
-        "arrivals": report.pace.arrivals,
-        "connections": report.pace.connections,
+        **(report.wishes or {"arrivals": report.pace.arrivals, "connections": report.pace.connections}),
         "alone_p50_ms": _rounded(report.alone_ms),
         "steps": [_step(report, step) for step in report.steps],
         "carried": carried
         and {
-            "rate": round(carried.rate, 3),
+            **_amount(report, carried),
             "answered_per_s": round(carried.answered_per_s, 3),
             "p95_ms": _rounded(carried.latency_ms(95)),
         },
@@ -104,7 +112,7 @@ def _object(report: Report) -> dict[str, Any]:
 
 def _step(report: Report, step: Step) -> dict[str, Any]:
     return {
-        "rate": round(step.rate, 3),
+        **_amount(report, step),
         "seconds": round(step.seconds, 3),
         "sent": step.sent,
         "answered": step.answered,
@@ -120,6 +128,10 @@ def _step(report: Report, step: Step) -> dict[str, Any]:
         "cut_short": step.cut_short,
         "fault": report.goal.fault(step),
     }
+
+
+def _amount(report: Report, step: Step) -> dict[str, float]:
+    return {"rate": round(step.rate, 3)} if report.wishes is None else {report.noun: int(step.rate)}
 
 
 def _rounded(milliseconds: float | None) -> float | None:

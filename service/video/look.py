@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,12 @@ class LookTask:
     again: tuple[str, ...]
     follows: bool
     limits: Limits
+
+
+class _Place(NamedTuple):
+    start: int
+    size: int
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +93,13 @@ class Slate:
         Raises:
             KeyError: there is no such place.
         """
-        start, shape = self._places[role, kind]
-        return np.frombuffer(self._memory, np.uint8, int(np.prod(shape)), start).reshape(shape)
+        start, size, shape = self._places[role, kind]
+        return np.frombuffer(self._memory, np.uint8, size, start).reshape(shape)
 
 
 @lru_cache(maxsize=_KEPT_MAKERS)
-def _layout(pictures: tuple[PictureSpec, ...]) -> tuple[Mapping[tuple[Role, str], tuple[int, tuple[int, ...]]], int]:
-    places: dict[tuple[Role, str], tuple[int, tuple[int, ...]]] = {}
+def _layout(pictures: tuple[PictureSpec, ...]) -> tuple[Mapping[tuple[Role, str], _Place], int]:
+    places: dict[tuple[Role, str], _Place] = {}
     end = 0
     for kind in pictures:
         shapes: dict[Role, tuple[int, ...]] = {"fresh": (kind.size, kind.size, 3)}
@@ -100,8 +107,9 @@ def _layout(pictures: tuple[PictureSpec, ...]) -> tuple[Mapping[tuple[Role, str]
             shapes["again"] = shapes["fresh"]
             shapes["grey"] = (kind.flow.size, kind.flow.size)
         for role, shape in shapes.items():
-            places[role, kind.name] = end, shape
-            end += int(np.prod(shape))
+            size = math.prod(shape)
+            places[role, kind.name] = _Place(end, size, shape)
+            end += size
     return places, end
 
 

@@ -109,3 +109,35 @@ def test_the_cost_of_a_moment_is_measured(tmp_path: Path) -> None:
     }
     for one in costs:
         assert one["moment_ms"] == one["picture_ms"] + one["encode_ms"] / one["cadence"] > 0
+
+
+def test_live_streams_are_measured(tmp_path: Path) -> None:
+    figures = tmp_path / "live.json"
+    python = str(ROOT / ".venv" / "bin" / "python")
+    extent = ["--seconds", "1", "--idle", "4", "--fed", "3", "--connects", "8", "--frames", "800", "--carried", "2"]
+    what = ["alone", "idle", "connects", "cost", "beside"]
+    done = subprocess.run(
+        [python, "-m", "bench.live", *what, *extent, "--json", str(figures)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(figures.read_text())
+    assert set(what) < set(found)
+    assert [one["streams"] for one in found["idle"]] == [0, 1, 4, 0]
+    assert [one["streams"] for one in found["connects"]] == [0, 0, 0]
+    assert all(one["cpu_ms"] > 0 for one in found["cost"])
+    assert len(found["beside"]["cases"]) == 3
+    assert "| one stream " in done.stdout
+
+
+def test_what_is_not_measured_of_streams_is_refused_in_words() -> None:
+    python = str(ROOT / ".venv" / "bin" / "python")
+    done = subprocess.run(
+        [python, "-m", "bench.live", "nothing"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "nothing" in done.stderr

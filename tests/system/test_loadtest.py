@@ -171,3 +171,69 @@ def test_a_target_that_not_even_a_lone_clip_reaches(server: Server) -> None:
 
 def test_more_than_can_be_kept_count_of_is_refused(server: Server) -> None:
     _fails("more than 100000", server.url, GOLF, "--rate", "1000", "--seconds", "100")
+
+
+def test_so_many_streams_are_measured_and_told_in_a_table(server: Server) -> None:
+    done = kinema("bench", server.url, GOLF, PULLUP, "--streams", "--count", "2", "--seconds", "1", *EASY)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:2] == ["streams", "answered/s"]
+    assert lines[1].split()[0] == "2"
+    assert lines[1].rstrip().endswith("carried")
+    assert lines[-1].startswith(f"{server.url} carries 2 streams")
+    server.until(lambda: server.metric("kinema_streams") == 0)
+
+
+def test_streams_are_told_in_json(server: Server) -> None:
+    options = ("--streams", "--count", "2", "--seconds", "1", "--every", "0.5", "--fps", "25", "--json", *EASY)
+    done = kinema("bench", server.url, GOLF, *options)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["clips"], told["every_s"], told["fps"]) == ([str(GOLF)], 0.5, 25)
+    (step,) = told["steps"]
+    assert told["carried"] == {key: step[key] for key in ("streams", "answered_per_s", "p95_ms")}
+    assert step["outcomes"] == {"200": step["sent"]}
+    # Two answers a second from each of two streams, give or take the one at the edge.
+    assert 2 <= step["sent"] <= 6
+    assert 0 < step["p50_ms"] <= step["p95_ms"]
+
+
+def test_a_search_ends_with_the_streams_that_there_is_room_for() -> None:
+    with Server(streams=2) as server:
+        server.wait_ready()
+        done = kinema("bench", server.url, GOLF, "--streams", "--seconds", "1", "--json", *EASY)
+    told = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert told["carried"]["streams"] == 2
+    above = next(step for step in told["steps"] if step["streams"] == 3)
+    assert above["refused"] > 0
+    assert "refused (429)" in told["verdict"]
+
+
+def test_streams_that_are_not_carried_show_in_the_exit_code() -> None:
+    with Server(streams=1) as server:
+        server.wait_ready()
+        done = kinema("bench", server.url, GOLF, "--streams", "--count", "2", "--seconds", "1", "--json", *EASY)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["carried"] is None
+
+
+def test_no_server_for_streams_is_said_in_words() -> None:
+    _fails("cannot be reached", f"http://127.0.0.1:{free_port()}", GOLF, "--streams")
+
+
+def test_a_server_without_streams_is_said_in_words() -> None:
+    with _answering(200, b'{"checks": {}}') as url:
+        _fails("opens no WebSocket", url, GOLF, "--streams")
+
+
+def test_clips_without_frames_are_said_in_words(server: Server) -> None:
+    _fails("No such file", server.url, CLIPS / "not-there.mp4", "--streams")
+    _fails("not a video", server.url, CLIPS / "text.mp4", "--streams")
+
+
+@pytest.mark.parametrize("options", [("--count", "2"), ("--fps", "10"), ("--every", "1"), ("--streams", "--rate", "1")])
+def test_options_that_do_not_go_together_are_refused(options: tuple[str, ...]) -> None:
+    done = kinema("bench", "http://127.0.0.1:1", GOLF, *options)
+    assert done.returncode == 2
+    assert "--rate is of clips" in done.stderr

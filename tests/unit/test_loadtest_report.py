@@ -87,3 +87,29 @@ def test_no_bar_where_standard_error_is_no_terminal(capsys: pytest.CaptureFixtur
         bar.begin("2.00 clips/s", 10.0)
         bar.advance(5.0)
     assert capsys.readouterr().err == ""
+
+
+def streams(*steps: Step) -> Report:
+    made = report(*steps, alone_s=0.02)
+    made.noun, made.wishes = "streams", {"every_s": 0.0, "fps": 10.0}
+    return made
+
+
+def test_streams_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    made = streams(step(8, 0.3), step(9, 1.5, lag_s=0.2))
+    assert made.verdict == f"{URL} carries 8 streams (p95 300 ms, wanted 1000 ms; at 9: p95 1500 ms)."
+    assert streams(step(9, 1.5)).verdict == f"{URL} does not carry 9 streams: p95 1500 ms."
+    tell(made, as_json=False)
+    told = capsys.readouterr()
+    assert told.out.split()[0] == "streams"
+    assert told.out.splitlines()[1].split()[0] == "8"
+    assert "Frames were sent 200 ms late" in told.err
+
+
+def test_programs_get_the_number_of_streams(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(streams(step(8, 0.3)), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["steps"][0]["streams"] == told["carried"]["streams"] == 8
+    assert told["fps"] == 10
+    assert "rate" not in told["steps"][0]
+    assert "connections" not in told

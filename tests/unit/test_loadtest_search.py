@@ -5,7 +5,7 @@ import math
 import pytest
 
 from service.load.arrivals import Arrivals, due
-from service.load.search import search
+from service.load.search import greatest, search
 from service.load.step import Goal, Step
 from service.load.work import ANSWERED, REFUSED
 
@@ -99,3 +99,20 @@ async def test_takes_few_steps() -> None:
     server = Simulated(5.0)
     await search(server.carries, 2.0, math.inf)
     assert len(server.tried) <= 7
+
+
+@pytest.mark.parametrize("limit", [0, 1, 2, 3, 7, 8, 9, 63, 64, 100])
+@pytest.mark.parametrize("first", [1, 4, 40])
+async def test_the_greatest_number_is_found(limit: int, first: int) -> None:
+    tried: list[int] = []
+
+    async def holds(count: int) -> bool:
+        tried.append(count)
+        return count <= limit
+
+    found = await greatest(holds, first, 64)
+    most = min(limit, 64)
+    assert (found or 0) <= most
+    assert most - (found or 0) <= max(0, most // 20)
+    assert len(tried) == len(set(tried))
+    assert all(1 <= count <= 64 for count in tried)
