@@ -164,6 +164,7 @@ class Runtime:
             options.limits,
             options.streams.gap_s,
             Engine.turns(options.cores),
+            Engine.attic_for(bundle),
         )
         return Streams(engine, options.streams, self._observe)
 

@@ -159,9 +159,11 @@ async def engine(bundle: Bundle, gap_s: float = LIMITS.gap_s) -> AsyncIterator[E
     batcher = Batcher(bundle.encoders, bundle.card.evidence, slots=1, max_batch=8)
     wanted = () if bundle.card.abstention is None else (bundle.card.abstention.output,)
     stepper = Stepper(bundle.recurrent, wanted)
+    attic = Engine.attic_for(bundle)
     try:
-        yield Engine(bundle, decoders, Viewer(batcher), stepper, PIXELS, gap_s, Engine.turns(2))
+        yield Engine(bundle, decoders, Viewer(batcher), stepper, PIXELS, gap_s, Engine.turns(2), attic)
     finally:
+        attic.close()
         await stepper.stop()
         await decoders.stop()
         await asyncio.to_thread(batcher.stop)

@@ -17,6 +17,7 @@ from service.inference.abstain import strange
 from service.inference.postprocess import rank, scores
 from service.inference.session import Reading
 from service.post.event import Event
+from service.stream.berth import Berth
 from service.stream.engine import Engine
 from service.stream.inbox import Frame, Inbox
 from service.stream.memory import Arrays, Step
@@ -69,7 +70,7 @@ class Stream:
         # Moments between two answers: none is due between two moments.
         self._beat = max(1.0, wishes.every_s * self._card.sampling.fps) if wishes.every_s else 0.0
         self._follower = self._follow()
-        self._run: Run | None = None
+        self._berth = Berth(self._card, engine.attic, lambda: (engine.memory(wishes), wishes.chain(self._card)))
         self._spent = Spent(0, 0, 0, 0, 0)
         self._working: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -100,7 +101,7 @@ class Stream:
     @property
     def state_age_s(self) -> float:
         """On how many seconds an answer would rest now."""
-        return 0.0 if self._run is None else self._run.memory.age / self._card.sampling.fps
+        return self._berth.age / self._card.sampling.fps
 
     async def push(self, time_s: float, image: bytes) -> None:
         """Takes a frame. It is looked at later, if a moment needs it; where `drop` is `none`, this waits for room.
@@ -174,7 +175,7 @@ class Stream:
             await self.news.put(Failed(error))
 
     async def _take(self, frame: Frame) -> None:
-        run = self._run
+        run = self._berth.run
         if run is None or run.start_s != frame.served.start_s or self._lost_s(run, frame) > self._engine.gap_s:
             run = await self._begin(frame)
         moments = range(run.moments, frame.served.upto)
@@ -203,20 +204,21 @@ class Stream:
 
     async def _begin(self, frame: Frame) -> Run:
         """Begins a run of frames; one that ends so is told of to its end."""
-        served, skipped = frame.served, 0
-        if self._run is not None:
-            await self._finish(self._run)
+        served, skipped, before = frame.served, 0, self._berth.run
+        if before is not None:
+            await self._finish(before)
             why = "the first frame after a gap was lost"
             if served.gap_s is not None:
                 why = f"no frame came for {served.gap_s:.3f} s"
-            elif self._run.start_s == served.start_s:
+            elif before.start_s == served.start_s:
                 skipped = served.upto - 1
-                why = f"frames of {self._lost_s(self._run, frame):.3f} s were lost"
+                why = f"frames of {self._lost_s(before, frame):.3f} s were lost"
             await self.news.put(Restarted(frame.time_s, f"{why}: what came before is forgotten"))
         memory, chain = self._engine.memory(self.wishes), self.wishes.chain(self._card)
         due = skipped + self._beat
-        self._run = Run(self._card, memory, chain, served.start_s, due, skipped, skipped, only=frame.image)
-        return self._run
+        run = Run(self._card, memory, chain, served.start_s, due, skipped, skipped, only=frame.image)
+        self._berth.run = run
+        return run
 
     async def _look(
         self, run: Run, image: bytes, moments: Sequence[int], time_s: float
@@ -290,6 +292,7 @@ class Stream:
 
     async def settled(self) -> None:
         """Waits until every frame that came has been looked at."""
+        self.active_s = time.monotonic()
         while self._working is not None and self.working:
             await asyncio.wait([self._working])
         self._check()
@@ -297,18 +300,20 @@ class Stream:
     async def end(self) -> None:
         """Looks at all that came, and tells what has not been told."""
         await self.settled()
-        if self._run is not None:
-            await self._finish(self._run)
+        run = self._berth.run
+        if run is not None:
+            await self._finish(run)
 
     async def reset(self) -> None:
         """Looks at all that came, then forgets it; the next frame may have any timestamp."""
         await self.end()
-        self._run, self._follower = None, self._follow()
+        self._berth.run, self._follower = None, self._follow()
 
     async def dump(self) -> tuple[dict[str, Any], Arrays]:
         """All that the stream is, once every frame that came has been looked at: plain values, and arrays by name."""
         await self.settled()
-        run, arrays = (None, dict[str, NDArray[Any]]()) if self._run is None else self._run.dump()
+        now = self._berth.run
+        run, arrays = (None, dict[str, NDArray[Any]]()) if now is None else now.dump()
         counts = {"received": self.received, "used": self.used, "dropped": self.dropped, "padded": self.padded}
         return {"run": run, "follower": asdict(self._follower), "counts": counts}, arrays
 
@@ -326,10 +331,20 @@ class Stream:
         follower = Follower(self._card.sampling.fps, self._engine.gap_s, **followed)
         if not (follower.plausible and (loaded is None or _fits(loaded, follower))):
             raise StateRefused("no frames can have led to this state", "Send what GET of the state gave, unchanged.")
-        self._run, self._follower = loaded, follower
+        self._berth.run, self._follower = loaded, follower
         counts = values["counts"]
         self.received, self.used, self.padded = counts["received"], counts["used"], counts["padded"]
         self._inbox.dropped = counts["dropped"]
+
+    def rest(self) -> None:
+        """Lets the stream's memory lie on disk until the next frame; not while it has anything to do."""
+        if not (self.working or self.waiting or self.caller.locked()):
+            self._berth.rest()
+
+    @property
+    def rests(self) -> bool:
+        """Whether its memory lies on disk."""
+        return self._berth.rests
 
     def close(self) -> None:
         """Ends the stream at once, whatever it does; harmless the second time."""
@@ -337,7 +352,7 @@ class Stream:
         self._inbox.clear()
         if self._working is not None:
             self._working.cancel()
-        self._run = None
+        self._berth.run = None
 
 
 def _fits(run: Run, follower: Follower) -> bool:

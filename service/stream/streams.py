@@ -21,6 +21,8 @@ from service.stream.wishes import Wishes
 from service.video.process import DecoderDied
 
 _SECRET_BYTES, _TAG = 16, 12
+# A timer may go off a little early.
+_SOON_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class StreamLimits:
         ttl_s: a stream of which nothing is heard for so long ends.
         gap_s: a longer pause between two timestamps makes a stream begin anew.
         feeds: streams of encoded video at the same time; each has a process of its own.
+        rest_s: the memory of a stream of which nothing is heard for so long is put on disk; waking it takes a
+            millisecond or two.
     """
 
     most: int
@@ -46,6 +50,7 @@ class StreamLimits:
     ttl_s: float
     gap_s: float
     feeds: int
+    rest_s: float = 10.0
 
 
 class Streams:
@@ -170,14 +175,18 @@ class Streams:
         return hmac.new(self._secret, name.encode(errors="replace"), hashlib.sha256).hexdigest()[:_TAG]
 
     def _expire_later(self, name: str, stream: Stream) -> None:
-        """Ends a stream when its time has come; a timer for each, which is set anew only when it goes off."""
-        left_s = stream.active_s + self.limits.ttl_s - time.monotonic()
+        """Puts a stream to rest, and ends it, when its time has come; a timer for each is set anew when it goes off."""
+        idle_s = time.monotonic() - stream.active_s
         if (stream.waiting or stream.working) and not stream.news.full():  # it is not the client that keeps it waiting
-            left_s = max(left_s, self.limits.ttl_s)
-        if left_s <= 0:
+            idle_s = 0.0
+        if idle_s >= self.limits.ttl_s:
             self.end(name, "expired")
             return
-        self._timers[name] = asyncio.get_running_loop().call_later(left_s, self._expire_later, name, stream)
+        if idle_s >= self.limits.rest_s:
+            stream.rest()
+        next_s = self.limits.ttl_s if idle_s >= self.limits.rest_s else min(self.limits.rest_s, self.limits.ttl_s)
+        loop = asyncio.get_running_loop()
+        self._timers[name] = loop.call_later(max(_SOON_S, next_s - idle_s), self._expire_later, name, stream)
 
     def drain(self) -> None:
         """Takes no new stream from now on; those there are may tell the last that they have to."""
@@ -196,6 +205,7 @@ class Streams:
         for name in list(self._streams):
             self.end(name, "drained")
         await self.engine.stepper.stop()
+        self.engine.attic.close()
 
 
 @contextmanager
