@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 from rich.console import Console
+from websockets.exceptions import WebSocketException
 
 from bench.clip import ROOT
 from bench.errors import BenchError
@@ -188,7 +189,7 @@ def live(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         del bundle
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Show(stage, data, extent, found).run(what or list(What)))
-    except (BenchError, KinemaError, OSError) as error:
+    except (BenchError, KinemaError, WebSocketException, OSError) as error:
         typer.secho(f"bench.live: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
     if to is not None:
