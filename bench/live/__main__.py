@@ -166,7 +166,7 @@ def live(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     rounds: Annotated[int, typer.Option(min=1, help="Of alone and of streams.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Of the one stream of cost.")] = 100_000,
     streams_idle: Annotated[int, typer.Option("--idle", min=1, help="Streams of idle.")] = 1000,
-    fed: Annotated[int, typer.Option(min=2, help="Frames that each of them gets.")] = 30,
+    fed: Annotated[int, typer.Option(min=0, help="Frames that each of them gets.")] = 30,
     count: Annotated[int, typer.Option("--connects", min=4, help="Of connects.")] = 10_000,
     carried: Annotated[int, typer.Option(min=2, help="Streams of beside, where streams is not measured.")] = 8,
     clip: Annotated[Path, typer.Option(help="Its frames are sent, and it is posted.")] = _CLIP,
