@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 from rich.console import Console
+from websockets.exceptions import WebSocketException
 
 from bench.clip import ROOT
 from bench.errors import BenchError
@@ -165,7 +166,7 @@ def live(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     rounds: Annotated[int, typer.Option(min=1, help="Of alone and of streams.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Of the one stream of cost.")] = 100_000,
     streams_idle: Annotated[int, typer.Option("--idle", min=1, help="Streams of idle.")] = 1000,
-    fed: Annotated[int, typer.Option(min=2, help="Frames that each of them gets.")] = 30,
+    fed: Annotated[int, typer.Option(min=0, help="Frames that each of them gets.")] = 30,
     count: Annotated[int, typer.Option("--connects", min=4, help="Of connects.")] = 10_000,
     carried: Annotated[int, typer.Option(min=2, help="Streams of beside, where streams is not measured.")] = 8,
     clip: Annotated[Path, typer.Option(help="Its frames are sent, and it is posted.")] = _CLIP,
@@ -188,7 +189,7 @@ def live(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
         del bundle
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Show(stage, data, extent, found).run(what or list(What)))
-    except (BenchError, KinemaError, OSError) as error:
+    except (BenchError, KinemaError, WebSocketException, OSError) as error:
         typer.secho(f"bench.live: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
     if to is not None:

@@ -28,6 +28,8 @@ class Viewer:
 
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
+        # A frame seen again shows that nothing has moved, whatever it shows: one picture for all, encoded once.
+        self._still: dict[str, Mapping[str, NDArray[Any]]] = {}
 
     async def encode(self, pictures: Pictures) -> tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]]:
         """What encoders make of pictures, each uint8 [size, size, 3].
@@ -39,12 +41,20 @@ class Viewer:
         Raises:
             EngineDead: the engine stopped.
         """
+        again = [kind for kind, number in pictures if number]
+        for kind in again:
+            if kind not in self._still:
+                self._still[kind] = await self._encode({kind: pictures[kind, 1]})
+        fresh = await self._encode({kind: pixels for (kind, number), pixels in pictures.items() if not number})
+        return fresh, {name: encoded for kind in again for name, encoded in self._still[kind].items()}
+
+    async def _encode(self, pictures: Mapping[str, Picture]) -> Mapping[str, NDArray[Any]]:
         if not pictures:
-            return {}, {}
+            return {}
         order = self._batcher.order()
         try:
-            for (kind, again), pixels in pictures.items():
-                order.put(MadePicture(kind, again, 0, pixels))
+            for kind, pixels in pictures.items():
+                order.put(MadePicture(kind, 0, 0, pixels))
             order.close()
             # Shielded: cancelling the wait must not settle the order behind the batcher's back; `abandon` does that.
             await asyncio.shield(asyncio.wrap_future(order.done))
@@ -52,7 +62,7 @@ class Viewer:
             order.abandon()
         if not self._batcher.alive:
             raise EngineDead("the engine stopped before the frame was encoded", "Begin the stream again.")
-        return order.sequence.of(0, 0), order.sequence.of(1, 0)
+        return order.sequence.of(0, 0)
 
     async def answer(self, kind: str, pictures: Sequence[Picture], clip_len: int) -> Reading:
         """What a graph that reads windows whole says of one, which ends with its last picture repeated.

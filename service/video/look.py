@@ -136,8 +136,9 @@ def look(frame: Frame, task: LookTask, slate: Slate) -> Looked:
             slate.place("fresh", spec.name)[:] = pictures.make(sight)
         else:
             pictures.look(sight)
-        if spec.name in task.again:
-            slate.place("again", spec.name)[:] = pictures.make(sight)
-        if isinstance(pictures, FlowMaker) and pictures.before is not None:
-            slate.place("grey", spec.name)[:] = pictures.before
+        if isinstance(pictures, FlowMaker):
+            if spec.name in task.again:
+                slate.place("again", spec.name)[:] = pictures.still()
+            if pictures.before is not None:
+                slate.place("grey", spec.name)[:] = pictures.before
     return Looked(frame.shape[1], frame.shape[0])

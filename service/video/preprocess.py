@@ -177,6 +177,10 @@ class FlowMaker:
     def look(self, sight: Sight) -> None:
         self.before = self._grey(sight)
 
+    def still(self) -> Picture:
+        """The picture of a frame that is seen a second time: where nothing has moved, DIS finds exactly nothing."""
+        return np.full((self._size, self._size, 3), (128, 128, 0), dtype=np.uint8)
+
 
 def maker(spec: PictureSpec) -> PictureMaker:
     """The maker of the pictures that `spec` describes, for one window."""

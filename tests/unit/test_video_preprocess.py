@@ -1,5 +1,7 @@
 """From frames to pictures: which part of a frame is seen, its colours, and its flow."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -123,6 +125,18 @@ def test_flow_has_the_sign_and_the_scale_of_the_movement(right: int, down: int) 
 
 def test_the_flow_between_equal_frames_is_128_128_0() -> None:
     np.testing.assert_array_equal(flow_picture(0, 0), np.broadcast_to(np.array([128, 128, 0]), (SIDE, SIDE, 3)))
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+@pytest.mark.parametrize("size", [64, 112, SIDE])
+def test_a_still_picture_is_that_of_any_frame_seen_twice(preset: Any, size: int) -> None:
+    dice = np.random.default_rng(0)
+    pictures = FlowMaker(size, Flow(size=112, preset=preset, scale=10, magnitude_scale=16))
+    for seed in range(8):
+        noise = dice.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        sight = SERVED.of(noise if seed % 2 else texture(seed))
+        pictures.look(sight)
+        np.testing.assert_array_equal(pictures.make(sight), pictures.still())
 
 
 def test_flow_beyond_the_scale_is_clipped() -> None:
