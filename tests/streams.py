@@ -155,16 +155,18 @@ class MjpegHttp(_Sender):
 
     Args:
         fps: pictures a second.
+        grows_s: after so long the pictures of each connection are larger; 0 for never.
     """
 
-    def __init__(self, fps: float = 10) -> None:
+    def __init__(self, fps: float = 10, grows_s: float = 0) -> None:
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/mjpeg?token=secret"
         self._fps = fps
+        self._grows_s = grows_s
         self._server: _Cutting | None = None
 
     def restore(self) -> None:
-        handler = type("Handler", (_Mjpeg,), {"fps": self._fps})
+        handler = type("Handler", (_Mjpeg,), {"fps": self._fps, "grows_s": self._grows_s})
         self._server = _Cutting(("127.0.0.1", self._port), handler)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -222,6 +224,7 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 
 class _Mjpeg(http.server.BaseHTTPRequestHandler):
     fps: ClassVar[float]
+    grows_s: ClassVar[float]
 
     def do_GET(self) -> None:
         assert isinstance(self.server, _Cutting)
@@ -231,7 +234,8 @@ class _Mjpeg(http.server.BaseHTTPRequestHandler):
         began_s, sent = time.monotonic(), 0
         while not self.server.gone.wait(max(0.0, began_s + sent / self.fps - time.monotonic())):
             colour = (0, 0, 255) if sent / self.fps % 4 < 2 else (255, 0, 0)
-            jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), colour, np.uint8))[1].tobytes()
+            size = (240, 320) if 0 < self.grows_s < sent / self.fps else (120, 160)
+            jpeg = cv2.imencode(".jpg", np.full((*size, 3), colour, np.uint8))[1].tobytes()
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             self.wfile.write(head.encode() + jpeg + b"\r\n")
             sent += 1

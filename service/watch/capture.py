@@ -140,7 +140,10 @@ class Reading:
         return self._source.grab()
 
     def _retrieve(self, slot: Frame) -> bool:
-        """Puts the frame that was read last into a slot; False where it has another size than the slot."""
+        """Puts the frame that was read last into a slot; False where it does not fit.
+
+        OpenCV scales what changes its size in between to the size that was first; what it leaves, no slot takes.
+        """
         # OpenCV writes to the slot itself where the frame fits and need not be turned.
         good, frame = self._source.retrieve(None if self._request.height else slot)
         if not good:

@@ -38,6 +38,7 @@ ELSEWHERE = {
     ".venv/bin/python -m bench.": "tests/system/test_bench.py",
     "docker compose up": "tests/container/test_compose.py",
     ".venv/bin/kinema bench": "tests/system/test_loadtest.py",
+    ".venv/bin/kinema watch": "tests/system/test_watch.py",
     ".venv/bin/kinema serve --model": "tests/system/test_import.py",
     ".venv/bin/kinema look": "tests/unit/test_folder_show.py",
     ".venv/bin/kinema train my_clips/": "tests/system/test_train.py",

@@ -2,25 +2,17 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from service.watch import facts
 from service.watch.annotation import CODECS, Annotation
 from service.watch.answer import Answer, Prediction
+from tests.films import frames
 
 GREY = np.full((120, 161, 3), 128, np.uint8)
 PREDICTIONS = (Prediction("golf", 0.75), Prediction("走る", 0.25))
 ANSWER = Answer(1.0, PREDICTIONS, PREDICTIONS, 1.0, 1, 1, 0, 25.0, 10.0, 5.0)
-
-
-def frames(path: Path) -> list[NDArray[np.uint8]]:
-    capture, shown = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), []
-    while capture.grab():
-        shown.append(np.asarray(capture.retrieve()[1], np.uint8))
-    return shown
 
 
 def levels(path: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.console import Console
 from service.watch import facts
 from service.watch.answer import Answer, Event, Prediction
 from service.watch.teller import JsonTeller, LineTeller
+from tests.samples import ROOT
 
 BEST = (Prediction("golf", 0.93), Prediction("walk", 0.05))
 SEEN = facts.Seen(Answer(83.4, BEST, BEST, 4.0, 100, 40, 3, 25.0, 10.0, 42.4, ()), None, 110, 9)
@@ -58,6 +60,12 @@ def test_programs_are_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert others[4] == {
         "type": "event", "source": "x", "at": None, "label": "golf", "start_s": 81.0, "end_s": 83.5, "peak": 0.97,
     }  # fmt: skip
+
+
+def test_every_line_of_json_is_in_the_documentation_as_it_is() -> None:
+    told = [json.loads(line) for line in re.findall(r'^{"type".*$', (ROOT / "docs/watch.md").read_text(), re.MULTILINE)]
+    real = {fact.type: facts.as_object(fact) for fact in (SEEN, *(fact for fact, _ in FACTS))}
+    assert {one["type"]: list(one) for one in told} == {name: list(one) for name, one in real.items()}
 
 
 def test_wall_clock_times_are_told_in_iso_8601() -> None:

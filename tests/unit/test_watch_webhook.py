@@ -1,62 +1,23 @@
 """Messages to a receiver that is slow, refuses, fails or is not there."""
 
-import http.server
-import json
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import anyio
 import pytest
 
 from service.watch import facts
 from service.watch.webhook import Patience, Webhook
+from tests.receiver import Receiver
 from tests.server import PATIENCE_S
 from tests.streams import free_port
 
 QUICK = Patience(first_delay_s=0.01, timeout_s=5.0, ending_s=5.0)
 
 
-class Receiver(http.server.ThreadingHTTPServer):
-    """Answers with the statuses that it was given, then with 200; `open` is set while it answers at all."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.statuses: list[int] = []
-        self.headers: dict[str, str] = {}
-        self.received: list[tuple[dict[str, Any], dict[str, str]]] = []
-        self.open = threading.Event()
-        self.open.set()
-        self.url = f"http://user:secret@127.0.0.1:{self.server_address[1]}/hook"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Receiver)
-        self.server.open.wait(PATIENCE_S)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.received.append((body, dict(self.headers)))
-        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
-        for name, value in {"Content-Length": "0", **self.server.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that is overridden
-        """Tests are quiet."""
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield server
-    server.open.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with Receiver() as running:
+        yield running
 
 
 async def post(url: str, count: int, patience: Patience = QUICK) -> tuple[Webhook, list[facts.Trouble]]:
