@@ -22,7 +22,7 @@ from service.stream.inbox import Drop
 from service.stream.snapshot import Snapshot, pack, unpack
 from service.stream.stream import Stream
 from service.stream.streams import Streams
-from service.stream.told import FrameFailed, News, Restarted, Told
+from service.stream.told import Failed, FrameFailed, Happened, News, Restarted, Told
 from service.stream.wishes import Wishes
 from service.video.follow import Follower
 from service.video.source import Limits
@@ -76,8 +76,10 @@ def essence(told: list[News]) -> list[Essence]:
                 found.append(("restart", one.time_s, one.reason))
             case FrameFailed():
                 found.append(("failed", one.time_s, type(one.error).__name__))
-            case _:
+            case Failed():
                 raise one.error
+            case Happened():
+                raise AssertionError(f"nobody asked for events, and there is {one.event}")
     return found
 
 

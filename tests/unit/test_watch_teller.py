@@ -54,11 +54,12 @@ def test_programs_are_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
         "predictions": [{"label": "golf", "score": 0.93}, {"label": "walk", "score": 0.05}],
         "smoothed": [{"label": "golf", "score": 0.93}, {"label": "walk", "score": 0.05}],
         "state_age_s": 4.0, "frames": 110, "missed": 9, "received": 100, "used": 40, "dropped": 3,
-        "camera_fps": 25.0, "model_fps": 10.0, "total_ms": 42.4, "events": 0,
+        "camera_fps": 25.0, "model_fps": 10.0, "total_ms": 42.4, "events": 0, "abstained": None,
     }  # fmt: skip
     assert [one["type"] for one in others] == [fact.type for fact, _ in FACTS]
     assert others[4] == {
         "type": "event", "source": "x", "at": None, "label": "golf", "start_s": 81.0, "end_s": 83.5, "peak": 0.97,
+        "processor": "hysteresis", "count": None,
     }  # fmt: skip
 
 
