@@ -54,7 +54,7 @@ class Extent:
 
     Attributes:
         rounds: of `alone` and of `streams`.
-        frames: of the stream of `cost`.
+        frames: of the stream of `cost`; of `each` one is looked at.
         idle: streams of `idle`; each gets `fed` frames.
         connects: of `connects`.
         carried: streams that are taken to be carried alone where `beside` is measured without `streams`.
@@ -62,6 +62,7 @@ class Extent:
 
     rounds: int
     frames: int
+    each: int
     idle: int
     fed: int
     connects: int
@@ -151,7 +152,7 @@ class _Show:
 
     async def _cost(self) -> None:
         async with self._stage.server() as house:
-            found = await cost.cost(self._stage, house, self._extent.frames)
+            found = await cost.cost(self._stage, house, self._extent.frames, self._extent.each)
         self._found.add(What.COST, cost.lines(found), [asdict(one) for one in found])
 
 
@@ -165,6 +166,7 @@ def live(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     seconds: Annotated[float, typer.Option(min=1, help="Of each measurement.")] = 10.0,
     rounds: Annotated[int, typer.Option(min=1, help="Of alone and of streams.")] = 1,
     frames: Annotated[int, typer.Option(min=1, help="Of the one stream of cost.")] = 100_000,
+    each: Annotated[int, typer.Option(min=1, help="Frames of it for each that the model looks at.")] = 1,
     streams_idle: Annotated[int, typer.Option("--idle", min=1, help="Streams of idle.")] = 1000,
     fed: Annotated[int, typer.Option(min=0, help="Frames that each of them gets.")] = 30,
     count: Annotated[int, typer.Option("--connects", min=4, help="Of connects.")] = 10_000,
@@ -179,7 +181,7 @@ def live(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     """Measure live streams: a real server, real WebSockets, frames of a real clip at the model's rate."""
     settings = Settings() if model is None else Settings(model=model.resolve())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
-    extent = Extent(rounds, frames, streams_idle, fed, count, carried)
+    extent = Extent(rounds, frames, each, streams_idle, fed, count, carried)
     try:
         bundle = _precision(settings, precision)
         data = clip.read_bytes()

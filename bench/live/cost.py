@@ -1,7 +1,8 @@
 """`cost`: CPU time of one frame, early in a stream and late, and the server's memory then.
 
-One stream sends as fast as its frames are taken (`drop` is `none`), with timestamps at the model's rate. Right after
-each figure the same is measured of a stream that has just begun, so that what the machine does meanwhile touches both.
+One stream sends as fast as its frames are taken (`drop` is `none`). Its timestamps are those of a camera that sends so
+many frames for each that is looked at. Right after each figure the same is measured of a stream that has just begun, so
+that what the machine does meanwhile touches both.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bench.live.stage import House, Stage
 from bench.table import markdown
 from bench.usage import cpu_s
 from service.load.camera import connect, message
+from service.load.film import Film
 
 # Frames sent ahead of the answers: the server always has one, and never more than wait in its queue.
 _AHEAD = 6
@@ -51,20 +53,27 @@ class Cost:
     pss_bytes: int
 
 
-async def cost(stage: Stage, house: House, frames: int) -> list[Cost]:
+async def cost(stage: Stage, house: House, frames: int, each: int) -> list[Cost]:
     """Sends so many frames and measures at 100, 1,000, 10,000 … and at the end.
+
+    Args:
+        stage: where.
+        house: the server.
+        frames: of the long stream.
+        each: of them one is looked at.
 
     Raises:
         SystemFailed: the stream ended too soon.
         MeasurementError: it did not begin.
     """
-    stream = await _Stream.begin(stage, house)
+    film = Film(stage.film.images, stage.film.fps * each)
+    stream = await _Stream.begin(film, house, each)
     found: list[Cost] = []
     for first in _starts(frames):
         await stream.upto(first)
         cpu_ms, wall_ms = await stream.measure()
         held = house.held()
-        fresh = await _Stream.begin(stage, house)
+        fresh = await _Stream.begin(film, house, each)
         await fresh.upto(_FIRST)
         fresh_ms, _ = await fresh.measure()
         await fresh.close()
@@ -82,29 +91,30 @@ def _starts(frames: int) -> Iterator[int]:
 
 
 class _Stream:
-    """A stream of which every frame is answered."""
+    """A stream of which every frame that is looked at is answered."""
 
-    def __init__(self, stage: Stage, house: House, socket: ClientConnection) -> None:
-        self._film, self._house, self._socket = stage.film, house, socket
+    def __init__(self, film: Film, house: House, each: int, socket: ClientConnection) -> None:
+        self._film, self._house, self._each, self._socket = film, house, each, socket
         self._sent = 0
 
     @classmethod
-    async def begin(cls, stage: Stage, house: House) -> Self:
+    async def begin(cls, film: Film, house: House, each: int) -> Self:
         """Begins it."""
         socket = await connect(house.url)
         await socket.send(json.dumps({"every_s": 0, "top_k": 1, "drop": "none"}))
         await socket.recv()
-        return cls(stage, house, socket)
+        return cls(film, house, each, socket)
 
     async def upto(self, until: int) -> None:
         """Sends frames until so many have been, and waits for the answers to all of them."""
         ahead = asyncio.Semaphore(_AHEAD)
-        owed = until - self._sent - (self._sent == 0)  # the first is where motion begins, and has no answer
-        hearing = asyncio.create_task(self._hear(owed, ahead))
-        for number in range(self._sent, until):
-            if number:
+        numbers = range(self._sent, until)
+        looked = [number for number in numbers if number and number % self._each == 0]  # motion begins at frame 0
+        hearing = asyncio.create_task(self._hear(len(looked), ahead))
+        for number in numbers:
+            if number and number % self._each == 0:
                 await ahead.acquire()
-            if hearing.done():
+            if hearing.done() and hearing.exception() is not None:
                 break
             await self._socket.send(message(self._film, number))
         await hearing
