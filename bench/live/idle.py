@@ -17,7 +17,8 @@ from service.load.camera import connect, message
 WANTED_BYTES = 100_000_000
 # Streams that are fed at a time: enough for all cores.
 _AT_WORK = 8
-_SETTLE_S = 2.0
+# After ten seconds without a frame the memory of a stream is put on disk.
+_SETTLE_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)

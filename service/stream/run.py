@@ -17,7 +17,7 @@ from service.post.chain import Chain
 from service.post.event import Event
 from service.post.observation import Observation
 from service.stream.memory import Arrays, Memory, Step
-from service.video.look import Slate
+from service.video.look import Drawn
 
 _VALUES = ("start_s", "moments", "skipped", "due", "last_s", "untold")
 
@@ -103,10 +103,10 @@ class Run:
         features = None if motion is None else self.held.get(motion)
         return self.chain.see(Observation(self.last_s, scores(reading.logits, self.card.temperature), features))
 
-    def keep(self, slate: Slate) -> None:
+    def keep(self, drawn: Drawn) -> None:
         """Keeps the grey frames of a look."""
         flows = (kind.name for kind in self.card.evidence if kind.flow is not None)
-        self.greys = {kind: slate.place("grey", kind).copy() for kind in flows}
+        self.greys = {kind: drawn.place("grey", kind) for kind in flows}
 
     def dump(self) -> tuple[dict[str, Any], Arrays]:
         """All of it: plain values, and arrays by name."""

@@ -24,7 +24,6 @@ from service.stream.memory import Arrays, Step
 from service.stream.run import Run
 from service.stream.told import Failed, FrameFailed, Happened, News, Restarted, Spent, Told
 from service.stream.wishes import Wishes
-from service.video.encoded import EncodedClip
 from service.video.follow import Follower, Served
 from service.video.look import LookTask
 from service.video.preprocess import Picture
@@ -232,14 +231,13 @@ class Stream:
         steps = run.steps(moments)
         fresh, again = run.wanted(steps)
         task = LookTask(self._card.evidence, fresh, again, bool(run.greys), self._engine.limits)
-        with EncodedClip.of(image) as encoded:
-            slate = await self._engine.decoders.look(encoded, task, run.greys, _LOOK_S)
+        drawn = await self._engine.decoders.look(image, task, run.greys, _LOOK_S)
         looked_s = time.perf_counter()
-        pictures: dict[tuple[str, int], Picture] = {(kind, 0): slate.place("fresh", kind) for kind in fresh}
-        pictures |= {(kind, 1): slate.place("again", kind) for kind in again}
+        pictures: dict[tuple[str, int], Picture] = {(kind, 0): drawn.place("fresh", kind) for kind in fresh}
+        pictures |= {(kind, 1): drawn.place("again", kind) for kind in again}
         seen = await self._seen(pictures)
         encoded_s = time.perf_counter()
-        run.keep(slate)
+        run.keep(drawn)
         run.moments = moments[-1] + 1
         events = await run.take(steps, seen, time_s)
         return events, (looked_s - began_s, encoded_s - looked_s, time.perf_counter() - encoded_s)

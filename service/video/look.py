@@ -21,6 +21,8 @@ Role = Literal["grey", "fresh", "again"]
 """What a place is for: the grey frame that flow starts from, the picture of a frame, that of the frame seen again."""
 
 _KEPT_MAKERS = 16
+# Cameras' frames are smaller by far; a larger one comes in memory of its own.
+_IMAGE_ROOM, _LENGTH = 1 << 20, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class Looked:
 
 
 class Slate:
-    """Shared memory for one look.
+    """Shared memory for looks, one after another: the encoded frame goes in, pictures come out.
+
+    A decoder process has one for as long as it lives. Memory that is mapped anew costs a fault for each of its pages,
+    on both sides, which is as much as looking itself.
 
     Args:
         pictures: the kinds of pictures.
@@ -66,7 +71,8 @@ class Slate:
     """
 
     def __init__(self, pictures: Sequence[PictureSpec], descriptor: int | None = None) -> None:
-        self._places, size = _layout(tuple(pictures))
+        self.pictures = tuple(pictures)
+        self._places, size = _layout(self.pictures)
         made = anonymous_file() if descriptor is None else descriptor
         try:
             if descriptor is None:
@@ -82,7 +88,7 @@ class Slate:
         return self._descriptor
 
     def close(self) -> None:
-        """Closes the descriptor; the memory stays as long as a picture in it is used."""
+        """Closes the descriptor; the memory stays as long as the slate, or a part of it that is used."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -96,11 +102,47 @@ class Slate:
         start, size, shape = self._places[role, kind]
         return np.frombuffer(self._memory, np.uint8, size, start).reshape(shape)
 
+    def write(self, image: bytes) -> bool:
+        """Puts an encoded frame on the slate; False where it has no room."""
+        if len(image) > _IMAGE_ROOM:
+            return False
+        self._memory[:_LENGTH] = len(image).to_bytes(_LENGTH, "little")
+        self._memory[_LENGTH : _LENGTH + len(image)] = image
+        return True
+
+    def read(self) -> bytes:
+        """The encoded frame on the slate."""
+        length = min(int.from_bytes(self._memory[:_LENGTH], "little"), _IMAGE_ROOM)
+        return self._memory[_LENGTH : _LENGTH + length]
+
+
+class Drawn:
+    """What one look has left on a slate, copied: the slate is drawn on again.
+
+    Args:
+        slate: where it is.
+        task: what was wanted.
+    """
+
+    def __init__(self, slate: Slate, task: LookTask) -> None:
+        wanted: list[tuple[Role, str]] = [("fresh", kind) for kind in task.fresh]
+        wanted += [("again", kind) for kind in task.again]
+        wanted += [("grey", kind.name) for kind in task.pictures if kind.flow is not None]
+        self._places = {place: slate.place(*place).copy() for place in wanted}
+
+    def place(self, role: Role, kind: str) -> Picture:
+        """What was drawn at a place of the slate.
+
+        Raises:
+            KeyError: nothing was wanted there.
+        """
+        return self._places[role, kind]
+
 
 @lru_cache(maxsize=_KEPT_MAKERS)
 def _layout(pictures: tuple[PictureSpec, ...]) -> tuple[Mapping[tuple[Role, str], _Place], int]:
     places: dict[tuple[Role, str], _Place] = {}
-    end = 0
+    end = _LENGTH + _IMAGE_ROOM
     for kind in pictures:
         shapes: dict[Role, tuple[int, ...]] = {"fresh": (kind.size, kind.size, 3)}
         if kind.flow is not None:

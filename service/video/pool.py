@@ -11,7 +11,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from service.errors import EngineDead, UndecodableClip
 from service.video.canvas import Canvas
 from service.video.decode import Decoded, DecodeTask, Emit, MadePicture
 from service.video.encoded import EncodedClip
-from service.video.look import LookTask, Slate
+from service.video.look import Drawn, LookTask, Slate
 from service.video.preprocess import Frame
 from service.video.probe import Probed
 from service.video.process import DecoderDied, DecoderProcess, JobNotTaken, crashed
@@ -241,7 +241,7 @@ class DecoderPool:
         assert isinstance(done.result, Decoded)
         return Decoding(done.result, done.started_s, done.ended_s, done.cpu_s)
 
-    async def look(self, image: EncodedClip, task: LookTask, before: Mapping[str, Frame], timeout_s: float) -> Slate:
+    async def look(self, image: bytes, task: LookTask, before: Mapping[str, Frame], timeout_s: float) -> Drawn:
         """Looks at one frame. Needs `start_looking`.
 
         Args:
@@ -251,33 +251,48 @@ class DecoderPool:
             timeout_s: seconds that it may take; a process that takes longer is killed.
 
         Returns:
-            What was made, in memory shared with the process, which is done with it.
+            What was made.
 
         Raises:
             ClipError: the frame cannot be decoded or is over a limit, or the process died of it or hung.
             EngineDead: the pool was stopped.
         """
-        job = LookJob(task, cpu_s=math.ceil(timeout_s))
-        slate: Slate | None = None
+        drawn: Drawn | None = None
 
         async def draw(process: DecoderProcess) -> Done:
-            nonlocal slate
-            slate = Slate(task.pictures)
+            nonlocal drawn
+            known = process.slate
+            slate = known if known is not None and known.pictures == task.pictures else Slate(task.pictures)
             for kind, grey in before.items():
                 slate.place("grey", kind)[:] = grey
             try:
                 async with asyncio.timeout(timeout_s):
-                    return await process.do(job, image.fileno(), slate.fileno())
+                    done = await self._draw(process, slate, image, task, math.ceil(timeout_s))
             except TimeoutError as error:
                 raise UndecodableClip(
                     f"decoding the frame took longer than {timeout_s:g} s", "Leave the frame out; it may be damaged."
                 ) from error
-            finally:
-                slate.close()
+            drawn = Drawn(slate, task)
+            return done
 
         await self._done("look", draw)
-        assert slate is not None
-        return slate
+        assert drawn is not None
+        return drawn
+
+    @staticmethod
+    async def _draw(process: DecoderProcess, slate: Slate, image: bytes, task: LookTask, cpu_s: int) -> Done:
+        """Has a process look at a frame that lies on its slate, or beside it."""
+        new, fits = slate is not process.slate, slate.write(image)
+        job = LookJob(task, cpu_s, new_slate=new, beside=not fits)
+        with ExitStack() as stack:
+            passed = [slate.fileno()] if new else []
+            if not fits:
+                passed.append(stack.enter_context(EncodedClip.of(image)).fileno())
+            process.slate = slate
+            try:
+                return await process.do(job, *passed)
+            finally:
+                slate.close()
 
     async def start_feed(self) -> DecoderProcess:
         """A process of its own for a video that arrives. Who has it gives it to `end_feed`.

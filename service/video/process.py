@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Self
 
 from service.errors import KinemaError, UndecodableClip
+from service.video.look import Slate
 from service.video.wire import (
     Answered,
     AnyJob,
@@ -73,6 +74,8 @@ class DecoderProcess:
         """Set as soon as the process has ended."""
         self.busy = False
         """Whether the process has a job of which it has not told the outcome."""
+        self.slate: Slate | None = None
+        """What it looks at frames with, once it has."""
 
     @classmethod
     async def start(cls, memory_mb: int, niceness: int) -> Self:

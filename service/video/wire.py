@@ -5,8 +5,10 @@ Only data is read back, never code: a clip that takes a decoder over cannot reac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from functools import lru_cache
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -41,10 +43,17 @@ class ProbeJob:
 
 @dataclass(frozen=True, slots=True)
 class LookJob:
-    """Look at one frame. Its descriptor and its slate's come with the line."""
+    """Look at one frame, which is on the slate.
+
+    Attributes:
+        new_slate: whether a slate comes with the line, for this job and those after it.
+        beside: whether the frame is too large for the slate, and comes with the line, too, behind it.
+    """
 
     task: LookTask
     cpu_s: int
+    new_slate: bool
+    beside: bool
     job: Literal["look"] = "look"
 
 
@@ -155,15 +164,24 @@ Job = Annotated[AnyJob, Field(discriminator="job")]
 AnySaid = Ready | Taken | Painted | Grabbed | Shown | Done | Failed | Stopped
 Said = Annotated[AnySaid, Field(discriminator="said")]
 
+# Looks come many times a second, and there are but few different ones.
+_KEPT = 64
+
 _JOB: TypeAdapter[AnyJob] = TypeAdapter(Job)
 _SAID: TypeAdapter[AnySaid] = TypeAdapter(Said)
 
 
 def write_job(job: AnyJob) -> bytes:
     """A job as a line."""
+    return _look_line(job) if isinstance(job, LookJob) else _JOB.dump_json(job) + b"\n"
+
+
+@lru_cache(maxsize=_KEPT)
+def _look_line(job: LookJob) -> bytes:
     return _JOB.dump_json(job) + b"\n"
 
 
+@lru_cache(maxsize=_KEPT)
 def read_job(line: bytes) -> AnyJob:
     """The job of a line.
 
@@ -173,6 +191,8 @@ def read_job(line: bytes) -> AnyJob:
     return _JOB.validate_json(line)
 
 
+# One type's adapter need not find out which of many it has.
+_ONE: Mapping[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in get_args(AnySaid)}
 _ANSWERED: TypeAdapter[Answered] = TypeAdapter(Answered)
 
 
@@ -192,7 +212,7 @@ def read_answer(line: bytes) -> Answered:
 
 def write_said(said: AnySaid) -> bytes:
     """What is said, as a line."""
-    return _SAID.dump_json(said) + b"\n"
+    return _ONE[type(said)].dump_json(said) + b"\n"
 
 
 def read_said(line: bytes) -> AnySaid:

@@ -14,6 +14,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -24,14 +26,14 @@ from service.video.arriving import Arriving, Pipe
 from service.video.canvas import Canvas
 from service.video.decode import Decoded, DecodeTask, MadePicture, decode
 from service.video.encoded import EncodedClip
-from service.video.look import Looked, LookTask, Slate, look
+from service.video.look import Looked, Slate, look
 from service.video.probe import Probed, probe
 from service.video.screen import Screen
 from service.video.source import NO_LIMITS, Limits, open_clip
 from service.video.still import decode_still
 from service.video.wire import (
-    AnyJob,
     AnySaid,
+    DecodeJob,
     Done,
     Failed,
     Fed,
@@ -60,6 +62,9 @@ _NO_MEMORY = -4
 # A frame as FFmpeg has it and as OpenCV makes it, and the few that others refer to.
 _BYTES_A_PIXEL = 12
 
+Result = Decoded | Probed | Looked | Fed
+"""What comes of a job."""
+
 
 class Worker:
     """One decoder process, seen from inside.
@@ -72,6 +77,7 @@ class Worker:
     def __init__(self, connection: socket.socket, limit_mb: int) -> None:
         self._connection = connection
         self._limit_mb = limit_mb
+        self._slate: Slate | None = None
 
     def run(self) -> None:
         """Takes jobs until the service goes."""
@@ -80,9 +86,12 @@ class Worker:
             line, descriptors = taken
             self._say(Taken())
             job = read_job(line)
+            _allow_cpu(job.cpu_s)
+            if isinstance(job, LookJob):
+                self._say(self._done(partial(self._look, job, descriptors)))
+                continue
             with EncodedClip(descriptors[0]) as clip:
-                _allow_cpu(job.cpu_s)
-                self._say(self._do(job, clip, descriptors[1:]))
+                self._say(self._done(partial(self._do, job, clip, descriptors[1:])))
 
     def _take(self) -> tuple[bytes, list[int]] | None:
         line, descriptors = b"", list[int]()
@@ -97,23 +106,12 @@ class Worker:
     def _say(self, said: AnySaid) -> None:
         self._connection.sendall(write_said(said))
 
-    def _do(self, job: AnyJob, clip: EncodedClip, shared: list[int]) -> Done | Failed | Stopped:
-        result: Decoded | Probed | Looked | Fed
+    def _done(self, work: Callable[[], Result]) -> Done | Failed | Stopped:
         started_s, before_s = time.perf_counter(), time.process_time()
         try:
-            match job:
-                case ProbeJob(limits):
-                    result = probe(clip, limits)
-                case LookJob(task):
-                    result = _look(task, clip, shared[0])
-                case FeedJob(limits):
-                    result = self._feed(limits, clip, shared[0])
-                case _:
-                    result = self._decode(job.task, clip, shared[0])
+            result = work()
         except ClientGone:
             return Stopped()
-        except UndecodableClip as error:
-            return failed(self._bloated() if not isinstance(job, LookJob | FeedJob) and self._is_large(clip) else error)
         except ClipError as error:
             return failed(error)
         except MemoryError:
@@ -123,6 +121,24 @@ class Worker:
                 raise
             return failed(self._bloated())
         return Done(result, started_s, time.perf_counter(), time.process_time() - before_s)
+
+    def _do(self, job: DecodeJob | ProbeJob | FeedJob, clip: EncodedClip, shared: list[int]) -> Result:
+        if isinstance(job, FeedJob):
+            return self._feed(job.limits, clip, shared[0])
+        try:
+            return probe(clip, job.limits) if isinstance(job, ProbeJob) else self._decode(job.task, clip, shared[0])
+        except UndecodableClip as error:
+            raise (self._bloated() if self._is_large(clip) else error) from error
+
+    def _look(self, job: LookJob, passed: list[int]) -> Looked:
+        if job.new_slate:
+            self._slate = Slate(job.task.pictures, passed[0])
+        assert self._slate is not None
+        image = self._slate.read()
+        if job.beside:
+            with EncodedClip(passed[-1]) as large, large.open() as file:
+                image = file.read()
+        return look(decode_still(image, job.task.limits), job.task, self._slate)
 
     def _feed(self, limits: Limits, chunks: EncodedClip, descriptor: int) -> Fed:
         screen = Screen(limits.max_pixels, descriptor)
@@ -184,13 +200,6 @@ class Worker:
             f"decoding the clip takes more than {self._limit_mb} MB of memory, which is what a decoder may use",
             "Scale the clip down before sending it, or raise KINEMA_DECODER_MEMORY_MB.",
         )
-
-
-def _look(task: LookTask, image: EncodedClip, descriptor: int) -> Looked:
-    slate = Slate(task.pictures, descriptor)
-    with image.open() as file:
-        frame = decode_still(file.read(), task.limits)
-    return look(frame, task, slate)
 
 
 def _allow_cpu(seconds: int) -> None:

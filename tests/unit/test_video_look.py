@@ -12,8 +12,7 @@ import pytest
 
 from service.errors import EngineDead, LimitExceeded, UndecodableClip, UnsupportedMedia
 from service.video.decode import DecodeTask, MadePicture, decode
-from service.video.encoded import EncodedClip
-from service.video.look import Looked, LookTask, Slate, look
+from service.video.look import Drawn, Looked, LookTask, Slate, look
 from service.video.pool import DecoderPool, Lanes
 from service.video.preprocess import Frame
 from service.video.sample import SamplingPlan
@@ -34,7 +33,7 @@ def pixels(shot: Shot) -> Frame:
     return np.asarray(cv2.imdecode(np.frombuffer(shot.image, np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
-def greys(slate: Slate) -> Mapping[str, Frame]:
+def greys(slate: Slate | Drawn) -> Mapping[str, Frame]:
     return {"drift": slate.place("grey", "drift").copy()}
 
 
@@ -116,9 +115,8 @@ async def pool() -> AsyncIterator[DecoderPool]:
 
 async def looked(
     pool: DecoderPool, image: bytes, task: LookTask = TASK, before: Mapping[str, Frame] | None = None, s: float = 60
-) -> Slate:
-    with EncodedClip.of(image) as encoded:
-        return await pool.look(encoded, task, before or {}, s)
+) -> Drawn:
+    return await pool.look(image, task, before or {}, s)
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -196,3 +194,22 @@ async def test_nothing_is_looked_at_after_the_end(pool: DecoderPool) -> None:
         await looked(pool, noise(1))
     with pytest.raises(EngineDead):
         await pool.start_looking()
+
+
+async def test_a_frame_too_large_for_the_slate_is_looked_at_too(pool: DecoderPool) -> None:
+    picture = pixels(Shot(0, noise(3)))
+    header = b"P6\n%d %d\n255\n" % (picture.shape[1], picture.shape[0])
+    # Whoever reads a PPM stops where its pixels end.
+    small = header + picture[..., ::-1].tobytes()
+    large = small + bytes(2_000_000)
+    for image in (small, large, small):
+        drawn = await looked(pool, image, replace(TASK, fresh=("look",)))
+        expected = await looked(pool, noise(3), replace(TASK, fresh=("look",)))
+        np.testing.assert_array_equal(drawn.place("fresh", "look"), expected.place("fresh", "look"))
+
+
+async def test_what_was_drawn_stays_when_the_slate_is_drawn_on_again(pool: DecoderPool) -> None:
+    first = await looked(pool, noise(1), replace(TASK, fresh=("look",)))
+    kept = first.place("fresh", "look").copy()
+    await looked(pool, noise(2), replace(TASK, fresh=("look",)))
+    np.testing.assert_array_equal(first.place("fresh", "look"), kept)
