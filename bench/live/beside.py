@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.live.stage import House, Stage
 from bench.live.streams import GOAL
 from bench.load import connect
+from bench.measurement import percentile
 from bench.post import Errand, Postman, Target
 from bench.table import markdown
 from bench.traffic import ANSWERED, Arrivals, Clients, Post, Traffic
+from bench.usage import Meter
 from bench.wire import Raw
 from service.load.crowd import Crowd
 
@@ -44,6 +46,7 @@ class Beside:
         frames_kept: `frames_per_s` over the share.
         p95_ms: frame to answer.
         clip_p95_ms: post to answer.
+        others: the part of the machine, 0 to 1, that all other work took.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Beside:
     frames_kept: float
     p95_ms: float
     clip_p95_ms: float
+    others: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Shares:
     """All cases.
 
     Attributes:
-        clips_alone_per_s: with nothing beside.
+        clips_alone_per_s: with nothing beside, the mean of before and after.
         streams_alone: the greatest number carried.
         cases: together.
     """
@@ -87,53 +91,67 @@ async def beside(stage: Stage, house: House, clip: bytes, streams_alone: int) ->
     """
     postman = Postman({CLIP: clip})
     try:
-        scene = stage.scene(house.url)
-        target = Target(house.url, _WIRE, {CLIP: _label(house, clip)})
-        whole_s = scene.whole_s
-        posts = await asyncio.to_thread(postman.run, Errand(target, _GREEDY, whole_s))
-        most = _rate(posts, scene.whole_s - scene.seconds, whole_s)
-        half: Traffic = (Arrivals(CLIP, CLIP, most / 2, "even", _PATIENCE_S),)
+        table = _Table(stage, house, postman, clip)
+        before = await table.clips_alone()
+        half: Traffic = (Arrivals(CLIP, CLIP, before / 2, "even", _PATIENCE_S),)
         cases = [
-            ("clips greedy, half the streams", _GREEDY, streams_alone // 2),
-            ("half the clips, all the streams", half, streams_alone),
-            ("both greedy", _GREEDY, streams_alone),
+            await table.case("clips greedy, half the streams", _GREEDY, streams_alone // 2),
+            await table.case("half the clips, all the streams", half, streams_alone),
+            await table.case("both greedy", _GREEDY, streams_alone),
         ]
-        table = _Table(stage, house, target, postman)
-        return Shares(most, streams_alone, [await table.case(*case, most, streams_alone) for case in cases])
+        most = (before + await table.clips_alone()) / 2
+        share = streams_alone / 2 * stage.card.sampling.fps
+        return Shares(most, streams_alone, [_kept(case, most / 2, share, stage.card.sampling.fps) for case in cases])
     finally:
         postman.stop()
+
+
+def _kept(case: Beside, clips: float, frames: float, fps: float) -> Beside:
+    asked = min(case.streams * fps, frames)
+    return replace(case, clips_kept=case.clips_per_s / clips, frames_kept=case.frames_per_s / asked)
 
 
 class _Table:
     """Where clips and streams meet."""
 
-    def __init__(self, stage: Stage, house: House, target: Target, postman: Postman) -> None:
-        self._stage, self._house, self._target, self._postman = stage, house, target, postman
+    def __init__(self, stage: Stage, house: House, postman: Postman, clip: bytes) -> None:
+        self._scene = stage.scene(house.url)
+        self._cores = stage.cores
+        self._house, self._postman = house, postman
+        self._target = Target(house.url, _WIRE, {CLIP: _label(house, clip)})
 
-    async def case(self, name: str, traffic: Traffic, streams: int, most: float, streams_alone: int) -> Beside:
-        """One case."""
-        scene = self._stage.scene(self._house.url)
-        crowd = Crowd(scene, streams, None)
-        posting = asyncio.create_task(
-            asyncio.to_thread(self._postman.run, Errand(self._target, traffic, scene.whole_s))
-        )
-        step = await crowd.run()
+    async def _post(self, traffic: Traffic) -> list[Post]:
+        return await asyncio.to_thread(self._postman.run, Errand(self._target, traffic, self._scene.whole_s))
+
+    def _rate(self, posts: list[Post]) -> float:
+        """Clips answered a second while streams are measured."""
+        from_s, until_s = self._scene.whole_s - self._scene.seconds, self._scene.whole_s
+        ended = (post.sent_s + post.took_s for post in posts if post.outcome == ANSWERED)
+        return sum(from_s <= moment_s < until_s for moment_s in ended) / self._scene.seconds
+
+    async def clips_alone(self) -> float:
+        """Clips a second without streams."""
+        return self._rate(await self._post(_GREEDY))
+
+    async def case(self, name: str, traffic: Traffic, streams: int) -> Beside:
+        """One case; what is kept is not known yet."""
+        meter = Meter([self._house.pid], [self._postman.pid])
+        posting = asyncio.create_task(self._post(traffic))
+        step = await Crowd(self._scene, streams, None).run()
         posts = await posting
-        clips = _rate(posts, scene.whole_s - scene.seconds, scene.whole_s)
-        fps = self._stage.card.sampling.fps
-        frames_per_s = len(step.latencies_s) / scene.seconds
-        in_time = sum(latency_s <= GOAL.p95_s for latency_s in step.latencies_s) / scene.seconds
-        times = sorted(post.took_s for post in posts if post.outcome == ANSWERED)
+        usage, elapsed_s = meter.read(), meter.elapsed_s
+        in_time = sum(latency_s <= GOAL.p95_s for latency_s in step.latencies_s)
         return Beside(
             name=name,
-            clips_per_s=clips,
-            clips_kept=clips / (most / 2),
+            clips_per_s=self._rate(posts),
+            clips_kept=0.0,
             streams=streams,
-            frames_per_s=frames_per_s,
-            in_time_per_s=in_time,
-            frames_kept=frames_per_s / (min(streams, streams_alone / 2) * fps),
+            frames_per_s=len(step.latencies_s) / self._scene.seconds,
+            in_time_per_s=in_time / self._scene.seconds,
+            frames_kept=0.0,
             p95_ms=step.latency_ms(95) or 0.0,
-            clip_p95_ms=1000 * times[int(0.95 * (len(times) - 1))] if times else 0.0,
+            clip_p95_ms=1000 * percentile([post.took_s for post in posts if post.outcome == ANSWERED], 95),
+            others=usage.others_cpu_s / elapsed_s / self._cores,
         )
 
 
@@ -144,16 +162,10 @@ def _label(house: House, clip: bytes) -> str:
     return _WIRE.label(connection.getresponse().read())
 
 
-def _rate(posts: list[Post], from_s: float, until_s: float) -> float:
-    """Clips answered a second, between two moments from the start of the posts."""
-    ended = (post.sent_s + post.took_s for post in posts if post.outcome == ANSWERED)
-    return sum(from_s <= moment_s < until_s for moment_s in ended) / (until_s - from_s)
-
-
 def lines(found: Shares) -> Iterator[str]:
     """The table."""
     yield f"Alone: {found.clips_alone_per_s:.2f} clips/s, {found.streams_alone} streams.\n"
-    headings = ("", "clips/s", "kept", "p95 ms", "streams", "frames/s", "in time/s", "kept", "p95 ms")
+    headings = ("", "clips/s", "kept", "p95 ms", "streams", "frames/s", "in time/s", "kept", "p95 ms", "others")
     rows = [
         [
             one.name,
@@ -165,6 +177,7 @@ def lines(found: Shares) -> Iterator[str]:
             f"{one.in_time_per_s:.1f}",
             f"{one.frames_kept:.2f}",
             f"{one.p95_ms:.0f}",
+            f"{one.others:.0%}",
         ]
         for one in found.cases
     ]
