@@ -25,6 +25,8 @@ from service.stream.stream import Stream, gone
 from service.stream.told import Failed, FrameFailed
 
 _HELLO_S = 10.0
+# Whoever reads nothing cannot be told why the stream ends.
+_FAREWELL_S = 5.0
 _TIMESTAMP = struct.Struct(">d")
 _HOW = 'The first message is a JSON object such as {"top_k": 3, "every_s": 0.5}; docs/stream.md has the protocol.'
 _COMMANDS = 'A binary message is a timestamp and a frame; a text message is {"type": "reset"} or {"type": "end"}.'
@@ -116,11 +118,11 @@ class Conversation:
             if draining.done() and not taking.done() and not telling.done():
                 taking.cancel()
                 await asyncio.wait((taking,))
-                await self._finish(stream, telling)
+                await self._finish(stream, telling, over)
                 return "drained"
             if taking.done():
                 taking.result()
-                await self._finish(stream, telling)
+                await self._finish(stream, telling, over)
             else:
                 telling.result()
             return "closed"
@@ -132,19 +134,21 @@ class Conversation:
                 if not task.cancelled():
                     task.exception()  # of several that failed at once one is told; asyncio would warn of the others
 
-    async def _finish(self, stream: Stream, telling: asyncio.Task[None]) -> None:
-        """Waits until all that came has been looked at and told."""
+    async def _finish(self, stream: Stream, telling: asyncio.Task[None], over: asyncio.Task[Literal[True]]) -> None:
+        """Waits until all that came has been looked at and told, unless the stream is ended before."""
 
         async def finish() -> None:
             await stream.end()
             await stream.news.join()
 
         finishing = asyncio.create_task(finish())
-        await asyncio.wait((finishing, telling), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((finishing, telling, over), return_when=asyncio.FIRST_COMPLETED)
         if finishing.done():
             finishing.result()
             return
         finishing.cancel()
+        if over.done():
+            raise gone()
         telling.result()
 
     async def _take(self, stream: Stream) -> None:
@@ -187,9 +191,10 @@ class Conversation:
 
     async def refuse(self, error: Exception, code: int) -> None:
         """Says what is wrong, and closes the socket; the code is 4000 and the problem's HTTP status."""
-        with suppress(WebSocketDisconnect, OSError, RuntimeError):  # nobody may be there any more
-            await self._send(ProblemOut.of(error, None, self._request_id))
-            await self._socket.close(code)
+        with suppress(WebSocketDisconnect, OSError, RuntimeError, TimeoutError):  # nobody may be there any more
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._send(ProblemOut.of(error, None, self._request_id))
+                await self._socket.close(code)
 
 
 def _raise_if_gone(message: Message) -> None:
