@@ -26,6 +26,8 @@ from service.stream.stream import Stream, gone
 from service.stream.told import Failed, FrameFailed
 
 _HELLO_S = 10.0
+# Whoever reads nothing cannot be told why the stream ends.
+_FAREWELL_S = 5.0
 _TIMESTAMP = struct.Struct(">d")
 _HOW = 'The first message is a JSON object such as {"top_k": 3, "every_s": 0.5}; docs/stream.md has the protocol.'
 _COMMANDS = 'A binary message is a timestamp and a frame; a text message is {"type": "reset"} or {"type": "end"}.'
@@ -127,8 +129,7 @@ class Conversation:
             await asyncio.wait((taking,))
             if feed is not None:
                 feed.end()
-                await feeding
-            await self._finish(stream, telling)
+            await self._finish(stream, None if feed is None else feeding, telling, over)
         finally:
             for task in tasks:
                 task.cancel()
@@ -138,19 +139,29 @@ class Conversation:
                     task.exception()  # of several that failed at once one is told; asyncio would warn of the others
         return ended
 
-    async def _finish(self, stream: Stream, telling: asyncio.Task[None]) -> None:
-        """Waits until all that came has been looked at and told."""
+    async def _finish(
+        self,
+        stream: Stream,
+        feeding: asyncio.Task[None] | None,
+        telling: asyncio.Task[None],
+        over: asyncio.Task[Literal[True]],
+    ) -> None:
+        """Waits until all that came has been looked at and told, unless the stream is ended before."""
 
         async def finish() -> None:
+            if feeding is not None:
+                await feeding
             await stream.end()
             await stream.news.join()
 
         finishing = asyncio.create_task(finish())
-        await asyncio.wait((finishing, telling), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((finishing, telling, over), return_when=asyncio.FIRST_COMPLETED)
         if finishing.done():
             finishing.result()
             return
         finishing.cancel()
+        if over.done():
+            raise gone()
         telling.result()
 
     async def _take(self, stream: Stream, feed: Feed | None) -> None:
@@ -193,9 +204,10 @@ class Conversation:
 
     async def refuse(self, error: Exception, code: int) -> None:
         """Says what is wrong, and closes the socket; the code is 4000 and the problem's HTTP status."""
-        with suppress(WebSocketDisconnect, OSError, RuntimeError):  # nobody may be there any more
-            await self._send(ProblemOut.of(error, None, self._request_id))
-            await self._socket.close(code)
+        with suppress(WebSocketDisconnect, OSError, RuntimeError, TimeoutError):  # nobody may be there any more
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._send(ProblemOut.of(error, None, self._request_id))
+                await self._socket.close(code)
 
 
 async def _forever() -> None:

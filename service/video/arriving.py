@@ -13,12 +13,13 @@ import cv2
 
 from service.errors import UndecodableClip, UnsupportedMedia
 from service.video.preprocess import Frame
-from service.video.source import CONFINED, OPTIONS, Limits, check_size
+from service.video.source import CONFINED, OPTIONS, Limits, check_size, is_no_video, recognise
 
 # FFmpeg would wait for seconds of frames to find out how many there are in one, which nobody asks.
 _AT_ONCE = f"{CONFINED}|fpsprobesize;0"
 # Decoding one frame takes a fraction of this; what takes more hangs, and ends the process.
 _HANGS_S = 10.0
+_CHUNK, _HEAD = 1 << 16, 512
 _ONE_THREAD = (cv2.CAP_PROP_N_THREADS, 1)
 _HOW = (
     "Send the chunks of a MediaRecorder as they come: WebM, or fragmented MP4 (`-movflags frag_keyframe+empty_moov`)."
@@ -35,14 +36,23 @@ class Pipe(io.BufferedIOBase):
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._position = 0
+        self._head = b""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        data = os.read(self._descriptor, size if size and size > 0 else 1 << 16)
+        most = size if size and size > 0 else _CHUNK
+        data, self._head = self._head[:most], self._head[most:]
+        data = data or os.read(self._descriptor, most)
         self._position += len(data)
         return data
+
+    def head(self) -> bytes:
+        """The first bytes, which are read again; fewer than it takes to recognise them where the pipe ends."""
+        while len(self._head) < _HEAD and (more := os.read(self._descriptor, _CHUNK)):
+            self._head += more
+        return self._head
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Stays where it is: FFmpeg looks where it has come to, and goes on without an index."""
@@ -68,6 +78,9 @@ class Arriving:
         self._limits = limits
         self.frames = 0
         """Frames that came."""
+        recognised = recognise(pipe.head())
+        if is_no_video(recognised):  # FFmpeg would take a picture for a video of one frame
+            raise UnsupportedMedia(f"this is {recognised}, not a video", _HOW, recognised)
         os.environ[OPTIONS] = _AT_ONCE
         try:
             # OpenCV's stubs name only their own stream class; what it accepts is any io.BufferedIOBase.

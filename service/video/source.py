@@ -144,6 +144,11 @@ def recognise(data: bytes) -> str | None:
     return "text" if _is_text(head) else None
 
 
+def is_no_video(recognised: str | None) -> bool:
+    """Whether what `recognise` said is nothing that can be decoded as a video, whatever FFmpeg makes of it."""
+    return recognised == "text" or recognised in _PICTURES
+
+
 def _is_text(head: bytes) -> bool:
     try:
         # The cut at 512 bytes may split the last character.
@@ -191,7 +196,7 @@ def open_clip(
         recognised = recognise(stream.read(_HEAD))
     parameters = (cv2.CAP_PROP_N_THREADS, threads, *(_PACKETS if packets else ()))
     # FFmpeg would take a picture for a video of one frame, and would follow a playlist.
-    if recognised == "text" or recognised in _PICTURES:
+    if is_no_video(recognised):
         raise _unsupported(f"this is {recognised}, not a video", recognised)
     try:
         # OpenCV's stubs name only their own stream class; what it accepts is any io.BufferedIOBase and io.BytesIO.

@@ -294,7 +294,7 @@ def test_clients_that_neither_wait_nor_read_take_little_memory_and_are_given_up(
         before_mb = memory_mb(flooded.process.pid)
         for drop in ("oldest", "none"):
             sending = stack.enter_context(Raw(flooded, every_s=0, drop=drop))
-            sending.flood(lambda number: message(Shot(number / 10, image)), 300)
+            sending.flood(lambda number: message(Shot(number / 10, image)), 150)
             assert memory_mb(flooded.process.pid) - before_mb < 30
         taken = stack.enter_context(Raw(flooded)).flood(lambda number: nothing, 100_000)
         assert taken < 100_000, "problems that nobody reads are not made without end"
@@ -347,7 +347,7 @@ async def test_hundreds_of_streams_that_come_and_go_leave_nothing(bundle: Path) 
         await crowd(100)  # whatever is allocated once, is allocated now
         freed(busy)
         before_mb = memory_mb(busy.process.pid)
-        await crowd(400)
+        await crowd(200)
         freed(busy)
         assert memory_mb(busy.process.pid) - before_mb < 15
         assert busy.metric("kinema_streams_ended_total", reason="failed") == 0
