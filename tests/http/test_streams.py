@@ -383,7 +383,7 @@ def test_states_that_are_none_of_this_models_are_refused(client: TestClient, tmp
         '{"protocol": 2}',
         '{"top_k": 0}',
         '{"more": 1}',
-        '{"format": "video"}',
+        '{"format": "film"}',
         '{"every_s": NaN}',
         '{"model": "\\ud800"}',
         '{"type": "end"}',
