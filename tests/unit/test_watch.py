@@ -124,11 +124,13 @@ async def test_frames_are_scaled_down_where_that_is_asked_for() -> None:
     assert (watched.facts[0].width, watched.facts[0].height) == (80, 60)
 
 
-async def test_until_streams_are_there_a_model_cannot_be_begun_and_its_engine_is_stopped(tmp_path: Path) -> None:
+async def test_a_model_of_whole_windows_recognises_what_is_watched(tmp_path: Path) -> None:
     imported("torchscript", tmp_path / "tiny")
-    with pytest.raises(NotImplementedError):
-        async with recognising(Settings(model=tmp_path / "tiny", decoders=1).options())(RecogniserOptions(True, 5)):
-            pass
+    begin = recognising(Settings(model=tmp_path / "tiny", decoders=1).options())
+    watched = Watched(Colours())
+    await watch(WatchOptions(CLIP, SourceOptions()), begin, watched, watched.stop)
+    assert [fact for fact in watched.facts if isinstance(fact, facts.Seen)]
+    assert isinstance(watched.facts[-1], facts.Ended)
 
 
 def test_a_picture_is_what_a_frame_was() -> None:
