@@ -8,11 +8,13 @@ COPY requirements/build.lock requirements/serve.lock /build/
 RUN python -m venv --without-pip /opt/kinema/venv \
  && python -m pip install --no-cache-dir --require-hashes -r /build/build.lock \
  && python -m pip --python /opt/kinema/venv/bin/python install --no-cache-dir --no-compile --require-hashes -r /build/serve.lock
-# Taken out, 85 MB: onnxruntime for callers in C, tools for making models and extensions, random numbers, tests, stubs, and
-# debug symbols, and the grammars of five hundred languages, of which tables on a terminal need none.
+# Taken out, 90 MB: onnxruntime for callers in C, tools for making models and extensions, random numbers and other parts of
+# numpy that nothing here asks for, WebSocket clients, tests, stubs, and debug symbols, and the grammars of five hundred
+# languages, of which tables on a terminal need none.
 WORKDIR /opt/kinema/venv/lib/python3.11/site-packages
 RUN rm -r onnxruntime/capi/libonnxruntime.so.* onnxruntime/datasets onnxruntime/quantization onnxruntime/tools \
-      onnxruntime/transformers numpy/distutils numpy/f2py numpy/random \
+      onnxruntime/transformers numpy/distutils numpy/f2py numpy/ma numpy/polynomial numpy/random \
+      numpy/testing websockets/legacy websockets/sync websockets/trio \
  && find pygments/lexers -name '*.py' ! -name __init__.py ! -name _mapping.py ! -name python.py ! -name special.py -delete \
  && find . -type d -name tests -prune -exec rm -r {} + \
  && find . -regex '.*\.\(a\|c\|h\|pxd\|pyi\|pyx\)' -delete \

@@ -205,7 +205,7 @@ def models(
 
 _STREAMS = {
     True: "streams: chunks with the state handed on are the whole clip",
-    False: "needs the whole window at once",
+    False: "needs the whole window at once: a stream's last window is read anew for every answer",
 }
 
 

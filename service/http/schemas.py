@@ -260,7 +260,8 @@ class ModelSummary(ModelName):
     )
     head: str = Field(description="the family of its recurrent head", examples=["lstm"])
     streams: bool = Field(
-        description="whether a clip read in chunks, with the state handed on, gets the answer of the whole clip",
+        description="whether a clip read in chunks, with the state handed on, gets the answer of the whole clip; of a "
+        "live stream, heads that do not read the last window anew for every answer",
         examples=[True],
     )
     outputs: list[str] = Field(

@@ -113,7 +113,9 @@ class Recurrent(Part):
     file: FileName
     state: tuple[State, ...]
     streams: bool = Field(
-        True, description="whether a clip read in chunks, with the state handed on, gets the answer of the whole clip"
+        True,
+        description="whether a clip read in chunks, with the state handed on, gets the answer of the whole clip; of a "
+        "live stream, heads that do not read the last window anew for every answer",
     )
     outputs: tuple[Output, ...] = ()
 

@@ -4,16 +4,19 @@ import http.client
 import json
 import re
 import shutil
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from service.inference.card import CARD
 from tests.container import podman
 from tests.container.conftest import BUNDLE, Golden
+from tests.samples import CLIPS
 
 pytestmark = pytest.mark.container
 
@@ -31,6 +34,17 @@ def test_answers_a_clip_through_the_published_port(project: podman.Project, gold
     best = answer.json()["predictions"][0]
     assert best["label"] == golden.label
     assert best["score"] == pytest.approx(golden.score, abs=1e-3)
+
+
+def test_answers_live_frames_through_the_published_port(project: podman.Project) -> None:
+    still = (CLIPS / "picture.jpg").read_bytes()
+    with connect(project.url.replace("http", "ws") + "/stream") as socket:
+        socket.send(json.dumps({"every_s": 0, "top_k": 1}))
+        assert json.loads(socket.recv())["type"] == "ready"
+        for number in range(3):
+            socket.send(struct.pack(">d", number / 10) + still)
+        answer = json.loads(socket.recv())
+        assert (answer["type"], len(answer["predictions"])) == ("answer", 1)
 
 
 def test_holds_what_it_promises(project: podman.Project) -> None:

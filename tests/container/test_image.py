@@ -86,6 +86,10 @@ def test_answers_a_clip_without_serving(image: str, golden: Golden, tmp_path: Pa
     options = ("--network=none", *podman.HARDENED, f"--volume={tmp_path}:/clips:ro,z")
     answer = podman.run("podman", "run", "--rm", *options, image, "predict", "--json", "/clips/clip")
     assert json.loads(answer)["predictions"][0]["label"] == golden.label
+    watched = podman.run("podman", "run", "--rm", *options, image, "watch", "/clips/clip")
+    *told, ended = map(json.loads, watched.splitlines())
+    assert [one for one in told if one["type"] == "answer"][-1]["smoothed"][0]["label"] == golden.label
+    assert ended["reason"] == "the source has ended"
 
 
 def test_becomes_healthy_with_nothing_granted(image: str) -> None:

@@ -219,8 +219,8 @@ def test_a_message_larger_than_any_frame_ends_the_socket(small: Server) -> None:
         with pytest.raises(ConnectionClosed) as ended:  # noqa: PT012 - the end may come while it is being sent
             live.send(bytes(9_000_000))
             live.recv()
-        assert ended.value.rcvd is not None
-        assert ended.value.rcvd.code == 1009
+        # A socket that is closed with bytes unread may be reset before its client has read why.
+        assert ended.value.rcvd is None or ended.value.rcvd.code == 1009
     freed(small)
 
 
