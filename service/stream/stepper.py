@@ -18,11 +18,8 @@ from numpy.typing import NDArray
 from service.errors import EngineDead
 from service.inference.card import LENGTHS
 from service.inference.session import Reading, Recurrent, State
-from service.priority import compute_in_long_turns
 
 _MOST_ROWS = 64
-# As far as encoders do: where cores are short, steps then gather while they wait for one, and cost less together.
-_NICENESS = 10
 
 Inputs = Mapping[str, NDArray[Any]]
 """Of one row of the recurrent graph: by the input's name, float32 [T, ...], the same T for each."""
@@ -66,7 +63,7 @@ class Stepper:
         self._recurrent = recurrent
         self._outputs = tuple(outputs)
         self._waiting: deque[_Waiting] = deque()
-        self._thread = ThreadPoolExecutor(1, "stepper", compute_in_long_turns, (_NICENESS,))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stepper")
         self._working: asyncio.Task[None] | None = None
         self._stopped = False
 
