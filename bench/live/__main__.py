@@ -55,7 +55,7 @@ class Extent:
     Attributes:
         rounds: of `alone` and of `streams`.
         frames: of the stream of `cost`; of `each` one is looked at.
-        idle: streams of `idle`; each gets `fed` frames.
+        idle: streams of `idle`; each gets `fed` frames, and is looked at `settle_s` seconds later.
         connects: of `connects`.
         carried: streams that are taken to be carried alone where `beside` is measured without `streams`.
     """
@@ -65,6 +65,7 @@ class Extent:
     each: int
     idle: int
     fed: int
+    settle_s: float
     connects: int
     carried: int
 
@@ -142,7 +143,7 @@ class _Show:
 
     async def _idle(self) -> None:
         async with self._stage.server(stream_ttl_s=_TTL_S, streams=self._extent.idle + 1) as house:
-            found = await idle.idle(self._stage, house, self._extent.idle, self._extent.fed)
+            found = await idle.idle(self._stage, house, self._extent.idle, self._extent.fed, self._extent.settle_s)
         self._found.add(What.IDLE, idle.lines(found), [asdict(one) for one in found])
 
     async def _connects(self) -> None:
@@ -169,6 +170,7 @@ def live(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     each: Annotated[int, typer.Option(min=1, help="Frames of it for each that the model looks at.")] = 1,
     streams_idle: Annotated[int, typer.Option("--idle", min=1, help="Streams of idle.")] = 1000,
     fed: Annotated[int, typer.Option(min=0, help="Frames that each of them gets.")] = 30,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds before their memory is looked at.")] = idle.SETTLE_S,
     count: Annotated[int, typer.Option("--connects", min=4, help="Of connects.")] = 10_000,
     carried: Annotated[int, typer.Option(min=2, help="Streams of beside, where streams is not measured.")] = 8,
     clip: Annotated[Path, typer.Option(help="Its frames are sent, and it is posted.")] = _CLIP,
@@ -181,7 +183,7 @@ def live(  # noqa: PLR0913, PLR0917 - a command's options are its arguments
     """Measure live streams: a real server, real WebSockets, frames of a real clip at the model's rate."""
     settings = Settings() if model is None else Settings(model=model.resolve())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
-    extent = Extent(rounds, frames, each, streams_idle, fed, count, carried)
+    extent = Extent(rounds, frames, each, streams_idle, fed, settle, count, carried)
     try:
         bundle = _precision(settings, precision)
         data = clip.read_bytes()

@@ -18,7 +18,7 @@ WANTED_BYTES = 100_000_000
 # Streams that are fed at a time: enough for all cores.
 _AT_WORK = 8
 # After ten seconds without a frame the memory of a stream is put on disk.
-_SETTLE_S = 12.0
+SETTLE_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +45,31 @@ class Idle:
         return cls(streams, held.rss_bytes, held.pss_bytes, more, held.descriptors)
 
 
-async def idle(stage: Stage, house: House, streams: int, frames: int) -> list[Idle]:
+async def idle(stage: Stage, house: House, streams: int, frames: int, settle_s: float = SETTLE_S) -> list[Idle]:
     """Opens streams, sends each so many frames, and measures: before, with a tenth of them, with all, and after.
+
+    Args:
+        stage: what is sent.
+        house: the server.
+        streams: how many.
+        frames: that each gets.
+        settle_s: seconds before memory is looked at.
 
     Raises:
         MeasurementError: a stream cannot begin.
     """
-    await asyncio.sleep(_SETTLE_S)
+    await asyncio.sleep(settle_s)
     empty = house.held()
     found = [Idle.of(0, empty, empty)]
     sockets: list[ClientConnection] = []
     for count in (max(1, streams // 10), streams):
         gate = asyncio.Semaphore(_AT_WORK)
         sockets += await asyncio.gather(*(_fed(stage, house.url, frames, gate) for _ in range(count - len(sockets))))
-        await asyncio.sleep(_SETTLE_S)
+        await asyncio.sleep(settle_s)
         found.append(Idle.of(int(house.metric("kinema_streams")), house.held(), empty))
     for socket in sockets:
         await socket.close()
-    await asyncio.sleep(_SETTLE_S)
+    await asyncio.sleep(settle_s)
     found.append(Idle.of(int(house.metric("kinema_streams")), house.held(), empty))
     return found
 

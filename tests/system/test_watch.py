@@ -253,7 +253,8 @@ def test_memory_stays_flat_over_an_hour_of_looped_input(tmp_path: Path) -> None:
         pass_hours(watching, 0.25)
         memory, files = memory_mb(pid), descriptors(pid)
         pass_hours(watching, 1.25)
-        assert memory_mb(pid) < memory + 8
+        # Seven megabytes come once, where a buffer doubles; a byte kept of each frame's picture would be thousands.
+        assert memory_mb(pid) < memory + 12
         assert abs(descriptors(pid) - files) < 4
         assert watching.end(signal.SIGTERM) == 0, watching.errors
 
