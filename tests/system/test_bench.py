@@ -115,7 +115,7 @@ def test_live_streams_are_measured(tmp_path: Path) -> None:
     figures = tmp_path / "live.json"
     python = str(ROOT / ".venv" / "bin" / "python")
     extent = ["--seconds", "1", "--idle", "4", "--fed", "3", "--settle", "0.1", "--connects", "8"]
-    extent += ["--frames", "400", "--carried", "2"]
+    extent += ["--frames", "400", "--each", "10", "--carried", "2"]
     what = ["alone", "idle", "connects", "cost", "beside"]
     done = subprocess.run(
         [python, "-m", "bench.live", *what, *extent, "--json", str(figures)],
