@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from email.message import Message
 from typing import NamedTuple
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from service.errors import ClientGone, LimitExceeded, MalformedRequest, UnsupportedMedia, UploadStalled
-from service.http.upload import Bounds, chunks
+from service.http.upload import Bounds, chunks, media_type, parse_form
 
 FRAME, TIME = "frame", "time_s"
 MOST_FRAMES = 256
@@ -46,9 +45,7 @@ async def read_frames(request: Request, time_s: float | None, bounds: Bounds, fr
         UploadStalled: too slow.
         ClientGone: the client hung up.
     """
-    content_type = Message()
-    content_type["Content-Type"] = request.headers.get("content-type", "application/octet-stream")
-    kind = content_type.get_content_type()
+    kind = media_type(request)
     try:
         async with asyncio.timeout(bounds.timeout_s):
             if kind == "multipart/form-data":
@@ -79,12 +76,7 @@ async def _from_form(request: Request, bounds: Bounds, frame_bytes: int) -> list
     stream = chunks(request, bounds, bounds.max_bytes)
     parser = MultiPartParser(request.headers, stream, max_files=MOST_FRAMES, max_fields=MOST_FRAMES)
     parser.spool_max_size = bounds.max_bytes  # read at once, and never put on disk
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise MalformedRequest(f"the multipart body cannot be read: {error.message}", _HOW) from error
-    except KeyError as error:  # starlette looks for a boundary that the content type does not give
-        raise MalformedRequest("the multipart body cannot be read: its Content-Type has no boundary", _HOW) from error
+    form = await parse_form(parser, _HOW)
     try:
         return await _pairs(form, frame_bytes)
     finally:

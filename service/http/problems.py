@@ -92,8 +92,15 @@ def answer(
     request: Request, kind: Kind, detail: str, advice: str, headers: dict[str, str] | None = None, **more: object
 ) -> JSONResponse:
     """A problem as a response; `more` are members that this kind of problem has besides."""
-    made = _made(kind, detail, advice, getattr(request.state, "request_id", ""), **more)
-    return JSONResponse(made.model_dump(exclude_none=True), kind.status, headers, MEDIA_TYPE)
+    return _response(_made(kind, detail, advice, _request_id(request), **more), headers)
+
+
+def _request_id(request: Request) -> str:
+    return getattr(request.state, "request_id", "")
+
+
+def _response(made: Problem, headers: dict[str, str] | None) -> JSONResponse:
+    return JSONResponse(made.model_dump(exclude_none=True), made.status, headers, MEDIA_TYPE)
 
 
 def problem(error: Exception, request_id: str) -> Problem:
@@ -130,8 +137,7 @@ async def _kinema_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, errors.LimitExceeded | errors.UploadStalled):
         # Part of the body is unread and stays so; what follows on this connection could not be understood.
         headers["Connection"] = "close"
-    more = {name: getattr(error, name) for name in _MORE if hasattr(error, name)}
-    return answer(request, kind_of(error), error.detail, error.advice, headers, **more)
+    return _response(problem(error, _request_id(request)), headers)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

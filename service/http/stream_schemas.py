@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_serializer
 
 from service.http.problems import Problem, problem
-from service.http.schemas import ModelName, PredictionOut
+from service.http.schemas import EventOut, ModelName, PredictionOut
 from service.inference.card import Card
 from service.inference.postprocess import Prediction
 from service.post.chain import DEFAULT
-from service.post.event import Event
 from service.post.spec import Spec
 from service.stream.inbox import Drop
 from service.stream.stream import Stream
@@ -158,22 +157,10 @@ def _fps(fps: float | None) -> float | None:
     return None if fps is None else round(fps, 3)
 
 
-class StreamEventOut(BaseModel):
+class StreamEventOut(EventOut):
     """An action began, has ended, or was counted; `processor`, `label_id` and `start_s` tell which."""
 
     type: Literal["event"] = "event"
-    processor: str = Field(description="which post-processor found it", examples=["hysteresis"])
-    label: str = Field(examples=["golf"])
-    label_id: int = Field(description="index in the model's labels", examples=[4])
-    start_s: float = Field(examples=[12.1])
-    end_s: float | None = Field(description="exclusive; null while it goes on", examples=[None])
-    peak: float = Field(description="highest score so far", examples=[0.98])
-    count: int | None = Field(description="cycles so far, where they are counted", examples=[None])
-
-    @classmethod
-    def of(cls, event: Event) -> Self:
-        """The same as it goes over the wire."""
-        return cls(**asdict(event))
 
 
 class RestartOut(BaseModel):

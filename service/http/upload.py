@@ -11,7 +11,7 @@ from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, cast
 
 from fastapi import Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
@@ -54,9 +54,7 @@ async def read_clip(request: Request, bounds: Bounds) -> EncodedClip:
         NoRoom: too large for memory, and the disk takes no file.
         ClientGone: the client hung up.
     """
-    content_type = Message()
-    content_type["Content-Type"] = request.headers.get("content-type", "application/octet-stream")
-    kind = content_type.get_content_type()
+    kind = media_type(request)
     try:
         async with asyncio.timeout(bounds.timeout_s):
             if kind == "multipart/form-data":
@@ -77,6 +75,31 @@ async def read_clip(request: Request, bounds: Bounds) -> EncodedClip:
     except ClientDisconnect as error:
         raise ClientGone("the client hung up during the upload") from error
     return clip
+
+
+def media_type(request: Request) -> str:
+    """What a request says that its body is, without parameters."""
+    content_type = Message()
+    content_type["Content-Type"] = request.headers.get("content-type", "application/octet-stream")
+    return content_type.get_content_type()
+
+
+async def parse_form(parser: MultiPartParser, how: str) -> FormData:
+    """The form that a body is. Who calls closes it.
+
+    Args:
+        parser: of the body.
+        how: what to do where it is none.
+
+    Raises:
+        MalformedRequest: it is none.
+    """
+    try:
+        return await parser.parse()
+    except MultiPartException as error:
+        raise MalformedRequest(f"the multipart body cannot be read: {error.message}", how) from error
+    except KeyError as error:  # starlette looks for a boundary that the content type does not give
+        raise MalformedRequest("the multipart body cannot be read: its Content-Type has no boundary", how) from error
 
 
 async def chunks(request: Request, bounds: Bounds, max_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -133,12 +156,7 @@ async def _from_form(request: Request, bounds: Bounds) -> EncodedClip:
     limit = bounds.max_bytes + _MULTIPART_OVERHEAD
     parser = MultiPartParser(request.headers, chunks(request, bounds, limit), max_files=1, max_fields=8)
     parser.spool_max_size = bounds.memory_bytes
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise MalformedRequest(f"the multipart body cannot be read: {error.message}", _HOW) from error
-    except KeyError as error:  # starlette looks for a boundary that the content type does not give
-        raise MalformedRequest("the multipart body cannot be read: its Content-Type has no boundary", _HOW) from error
+    form = await parse_form(parser, _HOW)
     try:
         unknown = sorted(set(form) - {FIELD})
         if unknown:

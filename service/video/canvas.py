@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from service.video.encoded import anonymous_file
 from service.video.preprocess import Picture
 from service.video.sample import SamplingPlan
+from service.video.shared import Shared
 from service.video.spec import PictureSpec
 
 # The first page holds the flag alone, so that pictures begin at a page's start.
@@ -37,7 +36,7 @@ class _Places:
         return self.size * self.size * 3
 
 
-class Canvas:
+class Canvas(Shared):
     """Shared memory for the pictures of one clip, and a flag that asks whoever decodes it to stop.
 
     Args:
@@ -50,25 +49,7 @@ class Canvas:
     def __init__(self, plan: SamplingPlan, pictures: Sequence[PictureSpec], descriptor: int | None = None) -> None:
         self._places, size = _layout(plan, pictures)
         self._plan = plan
-        made = anonymous_file() if descriptor is None else descriptor
-        try:
-            if descriptor is None:
-                os.truncate(made, size)
-            self._memory = mmap.mmap(made, size)
-        finally:
-            if descriptor is not None:
-                os.close(made)
-        self._descriptor = made if descriptor is None else -1
-
-    def fileno(self) -> int:
-        """The descriptor of a canvas made here."""
-        return self._descriptor
-
-    def close(self) -> None:
-        """Closes the descriptor; the memory stays as long as a picture in it is used."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        super().__init__(size, descriptor)
 
     @property
     def stopped(self) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import mmap
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +10,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from service.video.encoded import anonymous_file
 from service.video.preprocess import SERVED, FlowMaker, Frame, Picture, PictureMaker, maker
+from service.video.shared import Shared
 from service.video.source import Limits
 from service.video.spec import PictureSpec
 
@@ -58,7 +56,7 @@ class Looked:
     height: int
 
 
-class Slate:
+class Slate(Shared):
     """Shared memory for looks, one after another: the encoded frame goes in, pictures come out.
 
     A decoder process has one for as long as it lives. Memory that is mapped anew costs a fault for each of its pages,
@@ -73,25 +71,7 @@ class Slate:
     def __init__(self, pictures: Sequence[PictureSpec], descriptor: int | None = None) -> None:
         self.pictures = tuple(pictures)
         self._places, size = _layout(self.pictures)
-        made = anonymous_file() if descriptor is None else descriptor
-        try:
-            if descriptor is None:
-                os.truncate(made, size)
-            self._memory = mmap.mmap(made, size)
-        finally:
-            if descriptor is not None:
-                os.close(made)
-        self._descriptor = made if descriptor is None else -1
-
-    def fileno(self) -> int:
-        """The descriptor of a slate made here."""
-        return self._descriptor
-
-    def close(self) -> None:
-        """Closes the descriptor; the memory stays as long as the slate, or a part of it that is used."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        super().__init__(size, descriptor)
 
     def place(self, role: Role, kind: str) -> Picture:
         """A place on the slate: a picture is uint8 [size, size, 3], a grey frame uint8 [size, size].

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
-import os
-
 import numpy as np
 
-from service.video.encoded import anonymous_file
 from service.video.preprocess import Frame
+from service.video.shared import Shared
 
 
-class Screen:
+class Screen(Shared):
     """Memory for one frame; only the pages that a frame really has are ever taken.
 
     Args:
@@ -21,25 +18,7 @@ class Screen:
     """
 
     def __init__(self, max_pixels: int, descriptor: int | None = None) -> None:
-        made = anonymous_file() if descriptor is None else descriptor
-        try:
-            if descriptor is None:
-                os.truncate(made, 3 * max_pixels)
-            self._memory = mmap.mmap(made, 3 * max_pixels)
-        finally:
-            if descriptor is not None:
-                os.close(made)
-        self._descriptor = made if descriptor is None else -1
-
-    def fileno(self) -> int:
-        """The descriptor of a screen made here."""
-        return self._descriptor
-
-    def close(self) -> None:
-        """Closes the descriptor; the memory stays as long as the screen does."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        super().__init__(3 * max_pixels, descriptor)
 
     def show(self, frame: Frame) -> None:
         """Puts a frame on the screen: uint8 [H, W, 3], BGR."""
