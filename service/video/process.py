@@ -173,8 +173,8 @@ class DecoderProcess:
         Raises:
             DecoderDied: as `do` does.
         """
-        self._listening.painted = ignore
         if self.busy:
+            self._listening.painted = ignore
             await self._hear()
 
     async def _hear(self) -> Ready | Grabbed | Shown | Done | Failed | Stopped:
@@ -187,6 +187,8 @@ class DecoderProcess:
             await self.kill()
             raise DecoderDied(f"a decoder said something unknown: {said}") from said
         self.busy = isinstance(said, Grabbed | Shown)
+        if not self.busy:
+            self._listening.painted = ignore  # who was told of pictures holds the memory that they lie in
         return said
 
     async def end(self) -> None:

@@ -136,6 +136,7 @@ def test_nothing_is_left_of_a_thousand_mixed_requests(engine: Server) -> None:
     for _ in range(20):  # whatever is allocated once, is allocated now
         post(engine, good)
     settled(engine)
+    assert canvases(pid) == 0  # also while decoders wait, no clip's pictures are kept
     chance = random.Random(1)
     before = (descriptors(pid), len(decoders(pid)), canvases(pid))
     held_mb = memory_mb(pid)
