@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from model.evaluate import fit_temperature, softmax
 from model.net.classifier import HeadName
-from model.report import out_of_fold
-from model.run import Choice, Contender, Trial, Variant
+from model.run import Choice, Contender
+from model.trial import Trial, out_of_fold
+from model.variant import Variant
 
 _DECAYS: tuple[float | None, ...] = (10.0, None)
 """Held back hard, and as usual: simplest first."""

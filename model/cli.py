@@ -134,7 +134,7 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
     _need_extra()
     from model.lesson import Asked, teach
     from model.recipe import EVERYDAY, Recipe
-    from model.run import Request
+    from model.request import Request
 
     looked_at = Recipe.read(recipe) if recipe else EVERYDAY
     request = Request(
@@ -282,7 +282,8 @@ def quantize(
     _need_extra()
     from model import work
     from model.data import Dataset
-    from model.run import Run, RunError
+    from model.errors import RunError
+    from model.run import Run
 
     opened = Run.open(run)
     dataset = Dataset.read(data, clips) if data else opened.dataset()

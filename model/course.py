@@ -21,20 +21,26 @@ from model.choice import choose, contenders, told_of_tuning
 from model.clock import Clock
 from model.data import Clip, DataError, Dataset
 from model.encoders import share_encoder
+from model.errors import RunError
 from model.evaluate import softmax
 from model.export import Title, export, load_head
 from model.folder.gather import Found
 from model.folder.sources import Sources
 from model.golden import golden_clip
+from model.held_out import HeldOut
 from model.looks import Looks, extractor, look
+from model.plan import Plan
 from model.report_facts import Found as Told
 from model.report_facts import ReportFacts
 from model.report_page import write_report
-from model.run import HeldOut, Plan, Request, Run, RunError, Survey, Trial, Variant, variants
+from model.request import Request
+from model.run import Run, Survey
 from model.survey import evenly, survey, views, while_time
 from model.train import TrainConfig, fit, predict
+from model.trial import Trial
 from model.tunings import Tunings, tunable
 from model.validate import configure, trial
+from model.variant import Variant, variants
 from model.views import Augmentation
 from model.work import console, finish, progress, quantize
 from service.inference.card import Card

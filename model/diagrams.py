@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.draw import BLUE, GREY, INK, OPENING, ORANGE, bare, plain
 from model.evaluate import Bin
-from model.run import Trial
+from model.trial import Trial
 
 _MOST_NAMED = 60
 """With more labels than these a confusion matrix has neither names nor numbers: they could not be read."""

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from model.data import DataError, Dataset
+from model.errors import RunError
 from model.folder.gather import gather
 from model.folder.sources import find_sources
 from model.folder.words import readable
@@ -19,7 +20,7 @@ from model.judgement import Judgement
 from model.judging import Judged, judge, write_files
 from model.report_facts import Found, ReportFacts
 from model.report_page import write_report
-from model.run import Run, RunError
+from model.run import Run
 from model.work import console, progress
 
 _MOST_ROWS = 60

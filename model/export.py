@@ -12,12 +12,17 @@ from pathlib import Path
 
 import torch
 
+from model.errors import RunError
+from model.final import Final
 from model.graph import write_metadata, write_recurrent
+from model.held_out import HeldOut
 from model.net.classifier import Classifier
 from model.net.familiar import FAMILIARITY
+from model.plan import Plan
 from model.report import Row, rows
-from model.run import Final, HeldOut, Plan, Run, RunError, Twins
+from model.run import Run
 from model.share import check_names, place, record
+from model.twins import Twins
 from service.alone import answer
 from service.inference.bundle import Bundle, metadata
 from service.inference.card import (

@@ -14,11 +14,13 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from model.errors import RunError
 from model.export import load_head
 from model.graph import write_recurrent
 from model.net.classifier import Classifier, HeadName
+from model.plan import Plan
 from model.report import Row, rows
-from model.run import Plan, Run, RunError
+from model.run import Run
 
 _RUNS = 200
 _MS = 1000.0

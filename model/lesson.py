@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from model.clock import Clock
 from model.course import Course
+from model.errors import RunError
 from model.export import Title
 from model.folder.gather import Found, gather
 from model.folder.show import show
@@ -18,7 +19,8 @@ from model.folder.sources import find_sources
 from model.folder.words import count
 from model.report import rows
 from model.report_facts import judged
-from model.run import Request, Run, RunError
+from model.request import Request
+from model.run import Run
 from model.survey import digest
 from model.work import console, progress
 from service.inference.place import REPORT

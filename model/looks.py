@@ -8,8 +8,10 @@ from pathlib import Path
 
 from model.data import Clip, DataError, Dataset
 from model.features import ClipFeatures, Extractor
-from model.run import Plan, Run, Variant
+from model.plan import Plan
+from model.run import Run
 from model.train import Windows
+from model.variant import Variant
 
 Advance = Callable[[], None]
 """Hears of every clip that is done."""

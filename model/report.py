@@ -12,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import diagrams
-from model.run import Plan, Run, Trial, Twins, Variant
+from model.plan import Plan
+from model.run import Run
 from model.train import Epoch
+from model.trial import Trial
+from model.twins import Twins
+from model.variant import Variant
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,6 @@ def _row(variant: Variant, trials: Sequence[Trial]) -> Row:
         float(np.std(whole, ddof=1)) if len(seeds) > 1 else 0.0,
         float(np.mean([one.epochs for one in trials])),
     )
-
-
-def out_of_fold(trials: Sequence[Trial]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The tested clips of some trials, int64 [N], and their logits, float64 [N, C]."""
-    clips = np.concatenate([np.array(one.clips) for one in trials])
-    return clips, np.concatenate([np.array(one.logits) for one in trials])
 
 
 def write_table(path: Path, trials: Sequence[Trial]) -> None:

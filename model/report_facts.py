@@ -10,8 +10,9 @@ import numpy as np
 
 from model.data import Dataset
 from model.judgement import Judgement
-from model.report import out_of_fold, rows
-from model.run import Run, Trial
+from model.report import rows
+from model.run import Run
+from model.trial import Trial, out_of_fold
 from service.inference.card import Abstention
 
 

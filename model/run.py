@@ -2,267 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from model.data import NO_FOLD, Clip, Dataset
-from model.evaluate import Calibration, wilson
-from model.net.classifier import MAP_HEADS, ClassifierConfig, HeadName
-from model.recipe import Recipe
-from model.train import Epoch, TrainConfig
-from model.views import Augmentation
-from service.errors import KinemaError
-from service.inference.card import Abstention
+from model.errors import RunError
+from model.final import Final
+from model.held_out import HeldOut
+from model.plan import Plan
+from model.request import Request
+from model.trial import Trial
+from model.twins import Twins
+from model.variant import Variant
 from service.inference.place import TRAINING
 
 PLAN = "plan.json"
 
 Kept = TypeVar("Kept", bound=BaseModel)
-
-
-class RunError(KinemaError):
-    """A run directory that does not fit what is asked of it."""
-
-
-_CALLED: Mapping[HeadName, str] = {"mean": "mean-pooled", "lstm": "LSTM"}
-"""The heads whose names say too little."""
-
-
-class Variant(BaseModel):
-    """One head to cross-validate: which family, over which kinds of evidence, and how hard it is held back.
-
-    Attributes:
-        decay: the weight decay, where it is another than the plan's.
-        tuned: whether it reads what tuned encoders see, those of each fold without that fold.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    head: HeadName
-    kinds: tuple[str, ...]
-    decay: float | None = None
-    tuned: bool = False
-
-    @property
-    def name(self) -> str:
-        """For files and tables, for example `lstm-appearance+motion`."""
-        decay = "" if self.decay is None else f"-decay-{self.decay:g}"
-        return f"{self.head}-{'+'.join(self.kinds)}{decay}{'-tuned' if self.tuned else ''}"
-
-    def called(self, kinds: Sequence[str]) -> str:
-        """For people, where these kinds are all: for example `LSTM, appearance alone, weight decay 10`."""
-        head = _CALLED.get(self.head, self.head)
-        some = "" if set(self.kinds) == set(kinds) else f", {' and '.join(self.kinds)} alone"
-        decay = "" if self.decay is None else f", weight decay {self.decay:g}"
-        return f"{head}{some}{decay}{', tuned encoders' if self.tuned else ''}"
-
-    def training(self, usual: TrainConfig) -> TrainConfig:
-        """How it is trained, where others are trained as usual."""
-        return usual if self.decay is None else replace(usual, decay=self.decay)
-
-
-def variants(head: HeadName, kinds: tuple[str, ...], *, baselines: bool) -> tuple[Variant, ...]:
-    """The head to keep and what it is compared with: the mean-pooled head over all kinds, and over each kind alone."""
-    alone = [Variant(head="mean", kinds=(kind,)) for kind in kinds]
-    compared = [Variant(head="mean", kinds=kinds), *alone] if baselines else []
-    return tuple(dict.fromkeys((Variant(head=head, kinds=kinds), *compared)))
-
-
-class Plan(BaseModel):
-    """All that a run was asked to do; two runs with one plan do the same.
-
-    Attributes:
-        dataset: the digest of the labelled clips.
-        labels: the actions, in the order of their ids.
-        clips: how many clips.
-        folds: how many folds.
-        views: views of each clip that training draws from.
-        seeds: how many times cross-validation is repeated.
-        variants: the heads to cross-validate; the first is the one to keep.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    dataset: str
-    labels: tuple[str, ...]
-    clips: int
-    folds: int
-    recipe: Recipe
-    augmentation: Augmentation
-    training: TrainConfig
-    views: int
-    seeds: int
-    variants: tuple[Variant, ...]
-
-    def keeping(self, chosen: Variant, tried: Mapping[Variant, Sequence[Trial]]) -> Plan:
-        """The same plan with the head that is kept first, and without heads that were not tried."""
-        others = [one for one in self.variants if one in tried and one != chosen]
-        return self.model_copy(update={"variants": (chosen, *others)})
-
-    @property
-    def mapped(self) -> str | None:
-        """The kind of evidence whose encoder has a map: the first that shows frames, where a head reads a map.
-
-        Raises:
-            RunError: none shows frames.
-        """
-        if not any(one.head in MAP_HEADS for one in self.variants):
-            return None
-        frames = [kind.name for kind in self.recipe.evidence if kind.picture == "rgb"]
-        if not frames:
-            raise RunError("the head reads the positions of a frame, and the recipe has no rgb", "Choose another head.")
-        return frames[0]
-
-    def check(self, dataset: Dataset) -> None:
-        """Holds a data set against the one that was planned for.
-
-        Raises:
-            RunError: it is another.
-        """
-        if dataset.digest != self.dataset:
-            raise RunError("the run was trained on other clips than these", "Name the CSV that it was started with.")
-
-
-class Trial(BaseModel):
-    """One fold of one repetition, tested once.
-
-    Attributes:
-        epochs: how many were chosen, on another fold than the one tested.
-        clips: the tested clips' places in the data set.
-        logits: of each tested clip, one for each label.
-        right: how many of them were recognised.
-        chosen_by: every epoch of the training in which the number was chosen; empty where too few folds are left.
-        trained: every epoch of the training that was tested.
-    """
-
-    variant: Variant
-    seed: int
-    fold: int
-    epochs: int
-    clips: tuple[int, ...]
-    logits: tuple[tuple[float, ...], ...]
-    right: int
-    chosen_by: tuple[Epoch, ...]
-    trained: tuple[Epoch, ...]
-
-
-class Comparison(BaseModel):
-    """One fold of one repetition, tested on features of the encoders and on those of their int8 twins.
-
-    Attributes:
-        clips: how many were tested.
-        right, right_int8: how many of them were recognised.
-        changed: to how many the twins made the answer another.
-        highest_int8: the highest logit of each clip tested, in order of the data set.
-    """
-
-    seed: int
-    fold: int
-    clips: int
-    right: int
-    right_int8: int
-    changed: int
-    highest_int8: tuple[float, ...] = ()
-
-
-class Twins(BaseModel):
-    """What int8 costs: the same heads on both features, every fold of every repetition.
-
-    Attributes:
-        calibrated: on what the twins were.
-    """
-
-    comparisons: tuple[Comparison, ...]
-    calibrated: str = "twins calibrated without the fold tested"
-
-    @property
-    def accuracy(self) -> float:
-        """With the encoders as they are."""
-        return sum(one.right for one in self.comparisons) / self._tests
-
-    @property
-    def accuracy_int8(self) -> float:
-        """With their twins."""
-        return sum(one.right_int8 for one in self.comparisons) / self._tests
-
-    @property
-    def seeds(self) -> int:
-        """How many repetitions were measured."""
-        return len({one.seed for one in self.comparisons})
-
-    @property
-    def fall(self) -> float:
-        """How many points of accuracy the twins lose, negative where they gain."""
-        return 100 * (self.accuracy - self.accuracy_int8)
-
-    @property
-    def changed(self) -> float:
-        """The share of answers that the twins make another."""
-        return sum(one.changed for one in self.comparisons) / self._tests
-
-    @property
-    def _tests(self) -> int:
-        return sum(one.clips for one in self.comparisons)
-
-
-class Final(BaseModel):
-    """The head that is kept, trained on all folds.
-
-    Attributes:
-        config: its network.
-        epochs: how many it was trained for: the mean of what the trials chose.
-        uncalibrated, calibrated: before and after a temperature was fitted, on the logits that the trials gave to the
-            clips that they tested.
-        abstention: how the head says that it does not know a clip.
-    """
-
-    config: ClassifierConfig
-    epochs: int
-    uncalibrated: Calibration
-    calibrated: Calibration
-    trained: tuple[Epoch, ...]
-    abstention: Abstention | None = None
-
-    def knowing(self, **measured: object) -> Self:
-        """The same with more known of its abstention, which it has."""
-        assert self.abstention is not None
-        return self.model_copy(update={"abstention": self.abstention.model_copy(update=measured)})
-
-
-class Request(BaseModel):
-    """What was asked for: a run is gone on with where the same is asked for.
-
-    Attributes:
-        clips: a sha256 over what was found: every clip's name, content, label and all else that is stated of it.
-        head: the head asked for; None where one is to be chosen.
-        views, seeds: None where they follow from the number of clips.
-        folds: the most folds.
-        epochs: the most epochs.
-        patience: epochs without a better one after which training stops; 0 trains for all.
-        minutes: the most that all may take; None for as long as it takes.
-        baselines: whether each kind of evidence is cross-validated alone, too.
-        int8: whether int8 twins are made.
-        finetune: whether encoders are tuned, and kept where that is better.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    clips: str
-    recipe: Recipe
-    head: HeadName | None
-    views: int | None
-    seeds: int
-    folds: int
-    epochs: int
-    patience: int
-    minutes: float | None
-    baselines: bool
-    int8: bool
-    finetune: bool = False
 
 
 class Survey(BaseModel):
@@ -323,34 +82,6 @@ class Choice(BaseModel):
     contenders: tuple[Contender, ...]
     chosen: Variant
     why: str
-
-
-class HeldOut(BaseModel):
-    """What was answered to clips that the user's own split keeps out.
-
-    Attributes:
-        logits: of each clip, by the head that is kept.
-        right, mean_right: how many it, and the mean-pooled head, got right.
-    """
-
-    logits: tuple[tuple[float, ...], ...]
-    right: int
-    mean_right: int
-
-    @property
-    def clips(self) -> int:
-        """How many there are."""
-        return len(self.logits)
-
-    @property
-    def sentence(self) -> str:
-        """How good that is, for people."""
-        interval = wilson(self.right, self.clips)
-        return (
-            f"Of the {self.clips:,} clips that your split keeps out, {100 * self.right / self.clips:.1f} % are right "
-            f"(95 % interval {100 * interval.low:.1f} to {100 * interval.high:.1f}); the mean-pooled head "
-            f"{100 * self.mean_right / self.clips:.1f} %."
-        )
 
 
 class _Clips(BaseModel):

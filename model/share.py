@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from model.run import RunError
+from model.errors import RunError
 from service.inference.card import FILE_NAME, FileRecord, sha256
 
 

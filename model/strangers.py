@@ -10,11 +10,13 @@ import numpy as np
 
 from model import familiar
 from model.data import Clip, Dataset
+from model.errors import RunError
 from model.export import load_head
 from model.looks import Looks, extractor, look
-from model.report import out_of_fold
-from model.run import Plan, Run, RunError
+from model.plan import Plan
+from model.run import Run
 from model.train import Windows
+from model.trial import out_of_fold
 from model.tunings import means_apart
 from model.work import by_clip, progress
 from service.inference.card import Strangers

@@ -25,8 +25,9 @@ from model.graph import write_encoder
 from model.looks import Advance, Looks, look
 from model.net.encoder import pretrained
 from model.net.stage import Stage, trunk
+from model.plan import Plan
 from model.recipe import Recipe
-from model.run import Plan, Run
+from model.run import Run
 from model.shelf import Shelf
 from model.train import Held, Windows
 from service.inference.card import MAP

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from model.net.classifier import MAP_HEADS, ClassifierConfig
 from model.net.reader import Grid
-from model.run import Comparison, Trial, Variant
 from model.train import Epoch, TrainConfig, Windows, fit, predict
+from model.trial import Trial
+from model.twins import Comparison
+from model.variant import Variant
 from service.inference.card import MAP
 
 

@@ -21,24 +21,18 @@ from model.explore import ExploreError
 from model.explore import explore as look_inside
 from model.family import COLUMNS, Member, cells
 from model.features import Extractor
+from model.final import Final
 from model.looks import Looks, extractor, look
 from model.page import render
+from model.plan import Plan
 from model.quantize import Pictures, calibration_clips, calibration_pictures
 from model.quantize import quantize as write_twin
-from model.report import (
-    Row,
-    draw_confusion,
-    draw_curve,
-    out_of_fold,
-    rows,
-    write_confusion,
-    write_log,
-    write_table,
-    write_twins,
-)
-from model.run import Comparison, Final, Plan, Run, Twins
+from model.report import Row, draw_confusion, draw_curve, rows, write_confusion, write_log, write_table, write_twins
+from model.run import Run
 from model.train import Windows, fit
+from model.trial import out_of_fold
 from model.tunings import Tunings, means_apart
+from model.twins import Comparison, Twins
 from model.validate import compare, configure
 from service.inference.postprocess import Prediction
 

@@ -12,10 +12,10 @@ from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 if TORCH or TYPE_CHECKING:
     from model.data import Clip
+    from model.held_out import HeldOut
     from model.judgement import Judgement
     from model.report_facts import Found, ReportFacts
     from model.report_page import render
-    from model.run import HeldOut
 
 ABSTENTION = Abstention(
     output="familiarity",
