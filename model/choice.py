@@ -6,15 +6,45 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from model.evaluate import fit_temperature, softmax
 from model.net.classifier import HeadName
-from model.run import Choice, Contender
 from model.trial import Trial, out_of_fold
 from model.variant import Variant
 
 _DECAYS: tuple[float | None, ...] = (10.0, None)
 """Held back hard, and as usual: simplest first."""
+
+
+class Contender(BaseModel):
+    """One head of those to choose from.
+
+    Attributes:
+        nll: the mean negative log-likelihood of the right label over all clips, each answered by a head that was not
+            trained on it, after a temperature was fitted; in nats.
+        behind: how much more than the least that is.
+        error: one standard error of that difference, over sources.
+        accuracy: the share of the clips that it got right.
+    """
+
+    variant: Variant
+    nll: float
+    behind: float
+    error: float
+    accuracy: float
+
+
+class Choice(BaseModel):
+    """Which head was chosen, of which.
+
+    Attributes:
+        why: a sentence.
+    """
+
+    contenders: tuple[Contender, ...]
+    chosen: Variant
+    why: str
 
 
 def contenders(head: HeadName | None, kinds: tuple[str, ...]) -> tuple[Variant, ...]:

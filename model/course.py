@@ -34,8 +34,8 @@ from model.report_facts import Found as Told
 from model.report_facts import ReportFacts
 from model.report_page import write_report
 from model.request import Request
-from model.run import Run, Survey
-from model.survey import evenly, survey, views, while_time
+from model.run import Run
+from model.survey import Survey, evenly, survey, views, while_time
 from model.train import TrainConfig, fit, predict
 from model.trial import Trial
 from model.tunings import Tunings, tunable

@@ -8,12 +8,14 @@ from typing import Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from model.data import NO_FOLD, Clip, Dataset
+from model.choice import Choice
+from model.data import Clip, Dataset
 from model.errors import RunError
 from model.final import Final
 from model.held_out import HeldOut
 from model.plan import Plan
 from model.request import Request
+from model.survey import Survey
 from model.trial import Trial
 from model.twins import Twins
 from model.variant import Variant
@@ -22,66 +24,6 @@ from service.inference.place import TRAINING
 PLAN = "plan.json"
 
 Kept = TypeVar("Kept", bound=BaseModel)
-
-
-class Survey(BaseModel):
-    """What was found out of the clips before anything was trained.
-
-    Attributes:
-        layout, sources, folds: sentences: how the clips lie, how sources were told, how folds were made.
-        advice: sentences: what would help, what is doubtful.
-        skipped: files that are not used, and why.
-        clips: those that are, each with source and fold; those kept out by the user's own split have the fold -1.
-        views: how many of each are looked at.
-    """
-
-    layout: str
-    sources: str
-    folds: str
-    advice: tuple[str, ...]
-    skipped: tuple[tuple[Path, str], ...]
-    clips: tuple[Clip, ...]
-    views: int
-
-    @property
-    def inside(self) -> Dataset:
-        """The clips that are trained on."""
-        return Dataset(tuple(clip for clip in self.clips if clip.fold != NO_FOLD))
-
-    @property
-    def outside(self) -> Dataset:
-        """The clips that are kept out."""
-        return Dataset(tuple(clip for clip in self.clips if clip.fold == NO_FOLD))
-
-
-class Contender(BaseModel):
-    """One head of those to choose from.
-
-    Attributes:
-        nll: the mean negative log-likelihood of the right label over all clips, each answered by a head that was not
-            trained on it, after a temperature was fitted; in nats.
-        behind: how much more than the least that is.
-        error: one standard error of that difference, over sources.
-        accuracy: the share of the clips that it got right.
-    """
-
-    variant: Variant
-    nll: float
-    behind: float
-    error: float
-    accuracy: float
-
-
-class Choice(BaseModel):
-    """Which head was chosen, of which.
-
-    Attributes:
-        why: a sentence.
-    """
-
-    contenders: tuple[Contender, ...]
-    chosen: Variant
-    why: str
 
 
 class _Clips(BaseModel):

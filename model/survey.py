@@ -9,9 +9,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel
 
 from model.clock import Clock
-from model.data import Clip, DataError
+from model.data import NO_FOLD, Clip, DataError, Dataset
 from model.features import ClipFeatures
 from model.folder.advice import advise
 from model.folder.folds import split
@@ -20,13 +21,42 @@ from model.folder.near import near_duplicates
 from model.folder.sources import Sources
 from model.folder.words import count, readable
 from model.recipe import Recipe
-from model.run import Survey
 
 # Beyond so many clips' views there is no gain that the shipped model's data could show.
 _ENOUGH_LOOKS = 600
 _FEWEST_VIEWS, _MOST_VIEWS = 3, 9
 # Of the time that there is, so much may go into looking once, and into looking again.
 LOOKING_ONCE, LOOKING = 0.45, 0.6
+
+
+class Survey(BaseModel):
+    """What was found out of the clips before anything was trained.
+
+    Attributes:
+        layout, sources, folds: sentences: how the clips lie, how sources were told, how folds were made.
+        advice: sentences: what would help, what is doubtful.
+        skipped: files that are not used, and why.
+        clips: those that are, each with source and fold; those kept out by the user's own split have the fold -1.
+        views: how many of each are looked at.
+    """
+
+    layout: str
+    sources: str
+    folds: str
+    advice: tuple[str, ...]
+    skipped: tuple[tuple[Path, str], ...]
+    clips: tuple[Clip, ...]
+    views: int
+
+    @property
+    def inside(self) -> Dataset:
+        """The clips that are trained on."""
+        return Dataset(tuple(clip for clip in self.clips if clip.fold != NO_FOLD))
+
+    @property
+    def outside(self) -> Dataset:
+        """The clips that are kept out."""
+        return Dataset(tuple(clip for clip in self.clips if clip.fold == NO_FOLD))
 
 
 def digest(found: Found) -> str:
