@@ -25,7 +25,7 @@ _COMPONENTS = 64
 # Directions are found in a few hundred clips: shrinking their covariance keeps the least of them from deciding all.
 _SHRINK = 0.1
 # Windows that are looked at together.
-_FEW = 128
+_WINDOWS_IN_A_BATCH = 128
 _SCORE = (
     "the head's highest logit, less two distances of the window's mean features: Mahalanobis to those trained on, and "
     "what principal components leave unexplained at length one; each standardised by clips that were not trained on"
@@ -57,7 +57,7 @@ def clip_means(windows: Windows, kinds: Sequence[str], count: int) -> Means:
     for kind in kinds:
         held = windows.inputs[kind]
         sums = np.zeros((count, *held.shape))
-        for rows in torch.split(torch.from_numpy(own), _FEW):
+        for rows in torch.split(torch.from_numpy(own), _WINDOWS_IN_A_BATCH):
             means = mean_of_steps(held.of(rows), windows.lengths[rows])
             np.add.at(sums, windows.clips[rows.numpy()], means.double().numpy())
         found[kind] = sums / np.bincount(windows.clips[own], minlength=count)[:, None]
@@ -254,7 +254,7 @@ def of_head(head: Classifier, windows: Windows, count: int) -> NDArray[np.float6
     own = np.flatnonzero(windows.views == 0)
     found = []
     with torch.no_grad():
-        for rows in torch.split(torch.from_numpy(own), _FEW):
+        for rows in torch.split(torch.from_numpy(own), _WINDOWS_IN_A_BATCH):
             inputs, lengths = windows.only(head.config.shape.inputs).batch(rows)
             found.append(head(inputs, lengths, head.start(len(rows))).outputs[FAMILIARITY][:, 0].double().numpy())
     of_clip = windows.clips[own]

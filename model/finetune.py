@@ -24,7 +24,7 @@ from model.shelf import Shelf
 # Clips without which a step says little, and statistics of a batch are noise.
 _LEAST = 8
 # Pictures that are looked at together where nothing is learned.
-_FEW = 64
+_PICTURES_IN_A_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class _Tuning:
 @torch.no_grad()
 def see(stage: Stage, positions: Shelf, features: Shelf, maps: Shelf | None) -> None:
     """Puts what a stage sees in all pictures on shelves: features, and where wanted its map, both float16."""
-    for rows in torch.split(torch.arange(len(positions)), _FEW):
+    for rows in torch.split(torch.arange(len(positions)), _PICTURES_IN_A_BATCH):
         seen, mapped = stage(torch.from_numpy(positions.take(rows.numpy())).float())
         features.put(seen.numpy().astype(np.float16))
         if maps is not None:

@@ -34,7 +34,7 @@ Answer = Logits | str
 """The logits of a clip, float64 [C], or why it cannot be used."""
 
 # Clips of a run that are answered together: their features need not all be in memory.
-_FEW = 256
+_CLIPS_IN_A_BATCH = 256
 
 Advance = Callable[[], None]
 """Hears of every clip that is done."""
@@ -126,7 +126,7 @@ def _of_run(where: Path, clips: Iterable[Clip], cache: Path, jobs: int, advance:
     for clip, views in extractor(run, plan, cache).extract(clips, 1, jobs, skip):
         waiting[clip] = views
         advance()
-        if len(waiting) == _FEW:
+        if len(waiting) == _CLIPS_IN_A_BATCH:
             answer(waiting)
             waiting = {}
     if waiting:

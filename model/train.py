@@ -20,7 +20,7 @@ from model.shelf import Shelf
 from service.inference.card import MAP
 
 # Windows that are looked at together where nothing is learned: maps are large.
-_FEW = 128
+_WINDOWS_IN_A_BATCH = 128
 # A feature that deviates less than this share of what features deviate on average is scaled as if it deviated so much.
 _LEAST_DEVIATION = 0.1
 # Clips without which a step says little.
@@ -135,7 +135,7 @@ class Windows:
         """
         names = [name for name in self.inputs if not name.endswith(MAP)]
         shelves = {name: Shelf(directory) for name in names}
-        for rows in torch.split(torch.arange(len(self.lengths)), _FEW):
+        for rows in torch.split(torch.arange(len(self.lengths)), _WINDOWS_IN_A_BATCH):
             for name, shelf in shelves.items():
                 values, lengths = self.inputs[name].of(rows), self.lengths[rows]
                 mean = mean_of_steps(values, lengths)
@@ -185,11 +185,11 @@ def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
     much features vary, it shifts and scales that likewise.
     """
     for name, held in windows.inputs.items():
-        means = (mean_of_steps(held.of(few), windows.lengths[few]) for few in torch.split(rows, _FEW))
+        means = (mean_of_steps(held.of(few), windows.lengths[few]) for few in torch.split(rows, _WINDOWS_IN_A_BATCH))
         head.standardise(name, *_moments(means, held.shape[-1]))
     if head.spread is not None:
         spread: dict[str, list[Tensor]] = {name: [] for name in head.config.features}
-        for few in torch.split(rows, _FEW):
+        for few in torch.split(rows, _WINDOWS_IN_A_BATCH):
             for name, varied in _varied(head, windows, few).items():
                 spread[name].append(varied)
         for name, parts in spread.items():
@@ -267,8 +267,9 @@ def predict(head: Classifier, windows: Windows, clips: NDArray[np.int64]) -> Ten
     head.eval()
     windows = windows.only(head.config.shape.inputs)
     own = np.flatnonzero(np.isin(windows.clips, clips) & (windows.views == 0))
+    batches = torch.split(torch.from_numpy(own), _WINDOWS_IN_A_BATCH)
     with torch.no_grad():
-        logits = torch.cat([_last_logits(head, windows, rows) for rows in torch.split(torch.from_numpy(own), _FEW)])
+        logits = torch.cat([_last_logits(head, windows, rows) for rows in batches])
     place = torch.from_numpy(np.searchsorted(clips, windows.clips[own]))
     sums = torch.zeros(len(clips), logits.shape[1]).index_add_(0, place, logits)
     return sums / torch.bincount(place, minlength=len(clips)).unsqueeze(1)
