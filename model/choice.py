@@ -116,13 +116,14 @@ def _why(found: Sequence[Contender], chosen: Contender, best: Variant) -> str:
 def told_of_tuning(choice: Choice, untuned: Variant) -> Choice:
     """The choice with a sentence more: what tuned encoders did for the head that was chosen without them."""
     losses = {one.variant: one for one in choice.contenders}
-    tuned = next((one for variant, one in losses.items() if variant.tuned), None)
+    tuned = next((one for one in choice.contenders if one.variant.tuned), None)
     if tuned is None:
         return choice.model_copy(update={"why": f"{choice.why} There was no time to tune the encoders."})
     frozen = losses[untuned]
+    kinds, head = " and ".join(tuned.variant.tuned), untuned.called(untuned.kinds)
     end = "they are kept" if choice.chosen.tuned else "they are not kept"
     sentence = (
-        f"With tuned encoders the {untuned.called(untuned.kinds)} head has a loss of {tuned.nll:.3f} and gets "
+        f"With the encoders of {kinds} tuned, the {head} head has a loss of {tuned.nll:.3f} and gets "
         f"{100 * tuned.accuracy:.1f} % right, with those as published {frozen.nll:.3f} and "
         f"{100 * frozen.accuracy:.1f} %, on the same folds: {end}."
     )

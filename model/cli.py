@@ -99,6 +99,10 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         bool,
         typer.Option("--finetune", help="Train the encoders' last stages too; kept where that is surely better. Slow."),
     ] = False,
+    finetune_only: Annotated[
+        list[str] | None,
+        typer.Option("--finetune-only", metavar="KIND", help="The same for this kind of evidence alone; repeatable."),
+    ] = None,
     views: Annotated[
         int | None,
         typer.Option(min=1, help="Views of each clip: crops, mirrors, moments. [default: 3 to 9, more of few clips]"),
@@ -149,7 +153,7 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
         minutes=minutes,
         baselines=baselines,
         int8=int8,
-        finetune=finetune,
+        finetune=looked_at.tuned(finetune_only or ()) if finetune or finetune_only else (),
     )
     title = _title(name or slug(output), version, description or "", weights_licence, data_licence)
     try:

@@ -21,7 +21,6 @@ from model.choice import choose, contenders, told_of_tuning
 from model.clock import Clock
 from model.data import Clip, DataError, Dataset
 from model.encoders import share_encoder
-from model.errors import RunError
 from model.evaluate import softmax
 from model.export import Title, export, load_head
 from model.folder.gather import Found
@@ -38,7 +37,7 @@ from model.run import Run
 from model.survey import Survey, evenly, survey, views, while_time
 from model.train import TrainConfig, fit, predict
 from model.trial import Trial
-from model.tunings import Tunings, tunable
+from model.tunings import Tunings
 from model.validate import configure, trial
 from model.variant import Variant, variants
 from model.views import Augmentation
@@ -93,17 +92,15 @@ class Course:
 
         Raises:
             DataError: the clips cannot be learned from; the advice says what would help.
-            RunError, BundleError: the directory cannot be used.
+            BundleError: the directory cannot be used.
         """
         # One thread, because sums over several depend on how many there are, and a model should not.
         torch.set_num_threads(1)
-        if self.request.finetune and not tunable(self.request.recipe):
-            raise RunError("the recipe has no kind of evidence whose encoder can be tuned", "Leave --finetune out.")
         seen = self._surveyed(found, sources)
         plan = self._plan(seen)
         self.run.keep_plan(plan)
         looks = self._looks(plan, seen)
-        tunings = Tunings(self.run, plan, seen.inside, looks, self.jobs)
+        tunings = Tunings(self.run, plan, seen.inside, looks, self.jobs, self.request.finetune)
         plan = self._chosen(plan, seen, looks, tunings)
         kept = self._tuned_on_all(tunings) if plan.variants[0].tuned else looks
         if not (self.run.directory / "final.json").is_file():
@@ -222,7 +219,7 @@ class Course:
         Its epochs are those that were chosen before: the fold that would be watched has been tuned on. Nothing, where
         there is not time for every fold, and for all clips in the end.
         """
-        variant = frozen.model_copy(update={"tuned": True})
+        variant = frozen.model_copy(update={"tuned": self.request.finetune})
         todo = {fold: self._untried(variant, known, fold) for fold in tunings.dataset.folds}
         try:
             with self._stage("tuning encoders"), progress() as bar:
@@ -270,7 +267,7 @@ class Course:
         with self._stage("tuning encoders"), progress() as bar:
             task = bar.add_task("tuning encoders on all clips", total=tunings.epochs)
             tunings.tune(None, lambda: bar.advance(task))
-            for kind in tunable(tunings.plan.recipe):
+            for kind in tunings.kinds:
                 tunings.encoder(kind, None)
             bar.update(task, completed=tunings.epochs)
             return tunings.looks(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -40,6 +40,28 @@ class Recipe(Part):
     def network(self, kind: str) -> Network:
         """The encoder of a kind of evidence."""
         return self.networks.get(kind, "efficientnet-lite0")
+
+    @property
+    def tunable(self) -> tuple[str, ...]:
+        """The kinds whose encoders can be tuned: the pose encoder knows people, and stays as it is."""
+        return tuple(kind.name for kind in self.evidence if self.network(kind.name) == "efficientnet-lite0")
+
+    def tuned(self, only: Sequence[str] = ()) -> tuple[str, ...]:
+        """The kinds whose encoders are tuned where that is asked for.
+
+        Args:
+            only: these alone; by default all that can be.
+
+        Raises:
+            RecipeError: there is none that can be, or one of `only` cannot.
+        """
+        others = [kind for kind in only if kind not in self.tunable]
+        can = f"Those of {' and '.join(self.tunable)} can be." if self.tunable else "Leave --finetune out."
+        if others:
+            raise RecipeError(f"there is no encoder of {' or '.join(others)} that can be tuned", can)
+        if not self.tunable:
+            raise RecipeError("the recipe has no kind of evidence whose encoder can be tuned", can)
+        return tuple(kind for kind in self.tunable if kind in only or not only)
 
     @property
     def plan(self) -> SamplingPlan:

@@ -21,7 +21,7 @@ class Request(BaseModel):
         minutes: the most that all may take; None for as long as it takes.
         baselines: whether each kind of evidence is cross-validated alone, too.
         int8: whether int8 twins are made.
-        finetune: whether encoders are tuned, and kept where that is better.
+        finetune: the kinds whose encoders are tuned, and kept where that is better.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,4 +37,4 @@ class Request(BaseModel):
     minutes: float | None
     baselines: bool
     int8: bool
-    finetune: bool = False
+    finetune: tuple[str, ...] = ()

@@ -26,17 +26,11 @@ from model.looks import Advance, Looks, look
 from model.net.encoder import pretrained
 from model.net.stage import Stage, trunk
 from model.plan import Plan
-from model.recipe import Recipe
 from model.run import Run
 from model.shelf import Shelf
 from model.train import Held, Windows
 from service.inference.card import MAP
 from service.video.spec import PictureSpec
-
-
-def tunable(recipe: Recipe) -> tuple[str, ...]:
-    """The kinds of evidence whose encoders can be tuned: the pose encoder knows people, and stays as it is."""
-    return tuple(kind.name for kind in recipe.evidence if recipe.network(kind.name) == "efficientnet-lite0")
 
 
 @dataclass
@@ -49,6 +43,7 @@ class Tunings:
         dataset: the clips that it is made of.
         frozen: what encoders that were not tuned see in them.
         jobs: processes that look at clips.
+        kinds: those whose encoders are tuned.
         config: how encoders are tuned.
     """
 
@@ -57,19 +52,19 @@ class Tunings:
     dataset: Dataset
     frozen: Looks
     jobs: int
+    kinds: tuple[str, ...]
     config: TuneConfig = field(default_factory=TuneConfig)
     _seen: dict[str, Seen] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
-        """How many there are in tuning all kinds once."""
-        return self.config.epochs * len(tunable(self.plan.recipe))
+        """How many there are in tuning all of them once."""
+        return self.config.epochs * len(self.kinds)
 
     def prepare(self, advance: Advance) -> None:
         """Looks at all clips with the trunks, unless that has been done; `advance` hears of every clip."""
         if self._seen:
             return
-        kinds = tunable(self.plan.recipe)
         with TemporaryDirectory() as directory:
             trunks = {kind.name: Path(directory) / f"{kind.name}.onnx" for kind in self._evidence()}
             for kind in self._evidence():
@@ -79,8 +74,8 @@ class Tunings:
             files = look(looker, self.dataset.clips, self.plan.views, self.jobs, advance)
         labels = self.frozen.steps.labels
         views = (map(ClipFeatures.load, files[clip]) for clip in self.dataset.clips)
-        windows = Windows.of(views, labels.tolist(), kinds, self.run.directory)
-        for name in kinds:
+        windows = Windows.of(views, labels.tolist(), self.kinds, self.run.directory)
+        for name in self.kinds:
             held = windows.inputs[name + MAP]
             self._seen[name] = Seen(held.values, _pictures(windows, held, len(labels)), labels)
 
@@ -93,7 +88,7 @@ class Tunings:
         """
         folds = np.array([clip.fold for clip in self.dataset.clips])
         trained = np.arange(len(folds)) if fold is None else np.flatnonzero(folds != fold)
-        for kind in tunable(self.plan.recipe):
+        for kind in self.kinds:
             weights = self.run.tuned(kind, fold).with_suffix(".pt")
             if not weights.is_file():
                 self.prepare(lambda: None)
@@ -102,7 +97,7 @@ class Tunings:
 
     def encoder(self, kind: str, fold: int | None) -> Path:
         """The ONNX file of a kind's encoder, of a fold or of all; of a kind that is not tuned, the one there is."""
-        if kind not in tunable(self.plan.recipe):
+        if kind not in self.kinds:
             return self.run.frozen(kind)
         path = self.run.tuned(kind, fold)
         if not path.is_file():
@@ -144,8 +139,7 @@ class Tunings:
         return self.run.directory / "positions"
 
     def _evidence(self) -> tuple[PictureSpec, ...]:
-        kinds = tunable(self.plan.recipe)
-        return tuple(kind for kind in self.plan.recipe.evidence if kind.name in kinds)
+        return tuple(kind for kind in self.plan.recipe.evidence if kind.name in self.kinds)
 
 
 def means_apart(run: Run, plan: Plan) -> Mapping[int, familiar.Means] | None:

@@ -19,7 +19,7 @@ class Variant(BaseModel):
 
     Attributes:
         decay: the weight decay, where it is another than the plan's.
-        tuned: whether it reads what tuned encoders see, those of each fold without that fold.
+        tuned: the kinds of which it reads what tuned encoders see, those of each fold without that fold.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -27,20 +27,22 @@ class Variant(BaseModel):
     head: HeadName
     kinds: tuple[str, ...]
     decay: float | None = None
-    tuned: bool = False
+    tuned: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """For files and tables, for example `lstm-appearance+motion`."""
         decay = "" if self.decay is None else f"-decay-{self.decay:g}"
-        return f"{self.head}-{'+'.join(self.kinds)}{decay}{'-tuned' if self.tuned else ''}"
+        tuned = f"-tuned-{'+'.join(self.tuned)}" if self.tuned else ""
+        return f"{self.head}-{'+'.join(self.kinds)}{decay}{tuned}"
 
     def called(self, kinds: Sequence[str]) -> str:
         """For people, where these kinds are all: for example `LSTM, appearance alone, weight decay 10`."""
         head = _CALLED.get(self.head, self.head)
         some = "" if set(self.kinds) == set(kinds) else f", {' and '.join(self.kinds)} alone"
         decay = "" if self.decay is None else f", weight decay {self.decay:g}"
-        return f"{head}{some}{decay}{', tuned encoders' if self.tuned else ''}"
+        tuned = f", tuned for {' and '.join(self.tuned)}" if self.tuned else ""
+        return f"{head}{some}{decay}{tuned}"
 
     def training(self, usual: TrainConfig) -> TrainConfig:
         """How it is trained, where others are trained as usual."""

@@ -81,9 +81,9 @@ def quantize(
     files = _looked(run, plan, dataset, cache, jobs)
     looks = Looks.of(plan, dataset, files, run.directory)
     kept = plan.variants[0]
-    tunings = Tunings(run, plan, dataset, looks, jobs) if kept.tuned else None
+    tunings = Tunings(run, plan, dataset, looks, jobs, kept.tuned) if kept.tuned else None
     # Tuned encoders that are kept know all clips, so that only those of each fold can tell what twins cost.
-    each_fold = each_fold or kept.tuned
+    each_fold = each_fold or bool(kept.tuned)
     pictures = _pictures(plan, dataset, each_fold=each_fold)
     for kind in plan.recipe.evidence:
         write_twin(run.encoder(kind.name), _of(kind.name, pictures, dataset.clips), run.twin(kind.name))

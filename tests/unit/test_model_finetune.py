@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from model.recipe import EVERYDAY, RecipeError
 from service.inference.bundle import Bundle
 from service.inference.session import Device
 from tests.require import need
@@ -28,10 +29,16 @@ def _torch() -> None:
 
 
 def test_the_pose_encoder_stays_as_it_is() -> None:
-    from model.recipe import EVERYDAY
-    from model.tunings import tunable
+    assert EVERYDAY.tuned() == ("appearance", "motion")
+    assert EVERYDAY.tuned(["motion"]) == ("motion",)
+    with pytest.raises(RecipeError, match="no encoder of pose that can be tuned"):
+        EVERYDAY.tuned(["motion", "pose"])
 
-    assert tunable(EVERYDAY) == ("appearance", "motion")
+
+def test_where_no_encoder_can_be_tuned_that_is_said() -> None:
+    posed = EVERYDAY.model_copy(update={"evidence": EVERYDAY.evidence[2:]})
+    with pytest.raises(RecipeError, match="no kind of evidence whose encoder can be tuned"):
+        posed.tuned()
 
 
 def test_trunk_and_stage_are_the_encoder() -> None:
@@ -165,7 +172,7 @@ def test_an_interrupted_tuning_goes_on_with_the_fold_that_it_was_at(run: Tuned) 
     encoders = run.tiny.run / "encoders"
     weights = {path: path.read_bytes() for path in encoders.glob("*/*.pt")}
     trials = {path: path.read_bytes() for path in (run.tiny.run / "trials").iterdir()}
-    lost = [encoders / "fold-1" / "drift.pt", *(run.tiny.run / "trials").glob("*-tuned-0-1.json")]
+    lost = [encoders / "fold-1" / "drift.pt", *(run.tiny.run / "trials").glob("*-tuned-*-0-1.json")]
     for path in (*lost, run.tiny.run / "choice.json", run.tiny.run / "final.json"):
         path.unlink()
     run.trained_on.clear()
@@ -174,6 +181,19 @@ def test_an_interrupted_tuning_goes_on_with_the_fold_that_it_was_at(run: Tuned) 
     assert run.trained_on == [set(range(4))]
     assert {path: path.read_bytes() for path in weights} == weights
     assert {path: path.read_bytes() for path in trials} == trials
+
+
+def test_one_kind_alone_can_be_tuned(run: Tuned) -> None:
+    with run.hurried():
+        model = run.tiny.model.with_name("drift")
+        assert kinema(*run.tiny.options, "-o", model, "--finetune-only", "drift").exit_code == 0
+    assert sorted(path.name for path in (model / "training" / "encoders").glob("*/*.pt")) == ["drift.pt"] * 3
+    assert "With the encoders of drift tuned," in json.loads((model / "training" / "choice.json").read_text())["why"]
+
+
+def test_a_kind_that_cannot_be_tuned_is_refused_in_words(run: Tuned) -> None:
+    with pytest.raises(RecipeError, match="no encoder of pose that can be tuned"):
+        kinema(*run.tiny.options, "-o", run.tiny.model.with_name("pose"), "--finetune-only", "pose")
 
 
 def test_where_there_is_no_time_for_every_fold_the_encoders_stay(run: Tuned) -> None:
