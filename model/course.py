@@ -29,8 +29,7 @@ from model.golden import golden_clip
 from model.held_out import HeldOut
 from model.looks import Looks, extractor, look
 from model.plan import Plan
-from model.report_facts import Found as Told
-from model.report_facts import ReportFacts
+from model.report_facts import DataFacts, ReportFacts
 from model.report_page import write_report
 from model.request import Request
 from model.run import Run
@@ -331,7 +330,7 @@ class Course:
         return export(self.run, self.model, golden, self.title)
 
     def _report(self, seen: Survey) -> None:
-        told = Told(seen.layout, f"{seen.sources} {seen.folds}", seen.skipped, seen.advice)
+        told = DataFacts(seen.layout, f"{seen.sources} {seen.folds}", seen.skipped, seen.advice)
         choice = self.run.choice()
         write_report(
             self.model / REPORT,

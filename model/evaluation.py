@@ -18,7 +18,7 @@ from model.folder.sources import find_sources
 from model.folder.words import readable
 from model.judgement import Judgement
 from model.judging import Judged, judge, write_files
-from model.report_facts import Found, ReportFacts
+from model.report_facts import DataFacts, ReportFacts
 from model.report_page import write_report
 from model.run import Run
 from model.work import console, progress
@@ -26,7 +26,7 @@ from model.work import console, progress
 _MOST_ROWS = 60
 
 
-def labelled(data: Path, clips: Path | None, cache: Path, jobs: int) -> tuple[Dataset, Found]:
+def labelled(data: Path, clips: Path | None, cache: Path, jobs: int) -> tuple[Dataset, DataFacts]:
     """The labelled clips of a directory or a list, each with its source, and how they were found.
 
     Raises:
@@ -42,7 +42,7 @@ def labelled(data: Path, clips: Path | None, cache: Path, jobs: int) -> tuple[Da
     sources = find_sources(found.clips, found.names)
     placed = zip(found.clips, sources.of, strict=True)
     skipped = tuple((one.path, one.reason) for one in found.skipped)
-    told = Found(
+    told = DataFacts(
         readable(f"Found {found.layout}."),
         readable(sources.sentence),
         skipped,
@@ -52,7 +52,7 @@ def labelled(data: Path, clips: Path | None, cache: Path, jobs: int) -> tuple[Da
 
 
 def evaluate(
-    where: Path, dataset: Dataset, output: Path | None, cache: Path, jobs: int, told: Found | None = None
+    where: Path, dataset: Dataset, output: Path | None, cache: Path, jobs: int, told: DataFacts | None = None
 ) -> Judged:
     """Judges a run's head or a bundle on labelled clips.
 
@@ -73,7 +73,7 @@ def evaluate(
     with progress() as bar:
         task = bar.add_task("answering clips", total=len(dataset.clips))
         judged = judge(where, dataset, cache, jobs, lambda: bar.advance(task))
-    before = told or Found()
+    before = told or DataFacts()
     facts = ReportFacts(
         f"{where.resolve().name}, judged by kinema evaluate",
         judged.judgement,

@@ -21,7 +21,7 @@ from model.features import ClipFeatures
 from model.judgement import Judgement
 from model.looks import extractor
 from model.report import draw_confusion, write_confusion
-from model.run import Run
+from model.run import PLAN, Run
 from model.train import Windows, predict
 from service.alone import look
 from service.errors import ClipError, KinemaError
@@ -57,7 +57,7 @@ class Judged:
 
 def is_run(where: Path) -> bool:
     """Whether a directory is that of a run, finished or not."""
-    return (where / "plan.json").is_file()
+    return (where / PLAN).is_file()
 
 
 def judge(where: Path, dataset: Dataset, cache: Path, jobs: int, advance: Advance = lambda: None) -> Judged:

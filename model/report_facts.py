@@ -17,7 +17,7 @@ from service.inference.card import Abstention
 
 
 @dataclass(frozen=True)
-class Found:
+class DataFacts:
     """What was found before anything was looked at; all of it may be left out.
 
     Attributes:
@@ -72,7 +72,7 @@ class ReportFacts:
     title: str
     judgement: Judgement
     split: str
-    found: Found = field(default_factory=Found)
+    found: DataFacts = field(default_factory=DataFacts)
     candidates: tuple[Candidate, ...] = ()
     why: str = ""
     trials: tuple[Trial, ...] = ()
@@ -87,7 +87,7 @@ class ReportFacts:
         dataset: Dataset,
         *,
         title: str = "",
-        found: Found | None = None,
+        found: DataFacts | None = None,
         why: str = "",
         took_s: Mapping[str, float] | None = None,
     ) -> ReportFacts:
@@ -108,7 +108,7 @@ class ReportFacts:
                 f"{plan.folds}-fold cross-validation{repeated}: each clip was answered by heads that had been trained "
                 "on the other folds. No source lies in two folds."
             ),
-            found=found or Found(),
+            found=found or DataFacts(),
             candidates=tuple(
                 Candidate(
                     row.variant.called(kinds), row.accuracy, row.spread, f"{row.epochs:.0f} epochs", chosen=place == 0

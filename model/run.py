@@ -158,17 +158,14 @@ class Run:
     def trials(self) -> tuple[Trial, ...]:
         """All trials that have been done, in order of variant, seed and fold."""
         plan = self.plan()
-        names = sorted((self.directory / "trials").glob("*.json"))
-        read = (self._read(f"trials/{path.name}", Trial) for path in names)
         # A head that there was no time to try on every fold is not in the plan.
-        done = [one for one in read if one.variant in plan.variants]
+        done = [one for one in self._trials() if one.variant in plan.variants]
         return tuple(sorted(done, key=lambda one: (plan.variants.index(one.variant), one.seed, one.fold)))
 
     def trials_of(self, plan: Plan) -> dict[Variant, list[Trial]]:
         """The trials of each head that has been tried on every fold of every repetition."""
         wanted = plan.folds * plan.seeds
-        names = sorted((self.directory / "trials").glob("*.json"))
-        done = [self._read(f"trials/{path.name}", Trial) for path in names]
+        done = self._trials()
         found = {one: [trial for trial in done if trial.variant == one] for one in plan.variants}
         return {one: trials for one, trials in found.items() if len(trials) == wanted}
 
@@ -195,6 +192,11 @@ class Run:
     def keep_twins(self, twins: Twins) -> None:
         """Writes what is known of the encoders' int8 twins."""
         _write(self.directory / "int8.json", twins)
+
+    def _trials(self) -> list[Trial]:
+        """All trials that are kept, in the order of their files' names."""
+        names = sorted((self.directory / "trials").glob("*.json"))
+        return [self._read(f"trials/{path.name}", Trial) for path in names]
 
     def _read(self, name: str, model: type[Kept]) -> Kept:
         path = self.directory / name

@@ -14,7 +14,7 @@ if TORCH or TYPE_CHECKING:
     from model.data import Clip
     from model.held_out import HeldOut
     from model.judgement import Judgement
-    from model.report_facts import Found, ReportFacts
+    from model.report_facts import DataFacts, ReportFacts
     from model.report_page import render
 
 ABSTENTION = Abstention(
@@ -56,7 +56,7 @@ def page() -> str:
     need("train", TORCH, WITHOUT_TORCH)
     skipped = ((Path("in/a&b.avi"), "no video"),)
     held_out = HeldOut(logits=((1.0, 0.0),) * 4, right=3, mean_right=2)
-    found = Found("Found <it>.", "By name.", skipped, ("Film more.",))
+    found = DataFacts("Found <it>.", "By name.", skipped, ("Film more.",))
     return render(facts(found=found, held_out=held_out.sentence, abstention=ABSTENTION, took_s={"all": 2.0}))
 
 
