@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from model.evaluate import fit_temperature, softmax
+from model.calibration import fit_temperature, softmax
 from model.net.classifier import HeadName
 from model.trial import Trial, out_of_fold
 from model.variant import Variant

@@ -184,8 +184,8 @@ def evaluate(
     """Judge a model on labelled clips, or a run by its folds. Clips that a model was trained on tell nothing."""
     _need_extra()
     from model import evaluation
+    from model.answers import is_run
     from model.data import Dataset
-    from model.judging import is_run
     from model.run import Run
 
     skipped = 0
@@ -243,12 +243,11 @@ def compare(
 ) -> None:
     """Put the heads of several runs side by side: accuracy by fold, size, time, whether they stream."""
     _need_extra()
-    from model import work
-    from model.family import family, write_family
+    from model.family import family, show_family, write_family
     from model.run import Run
 
     members = family([Run.open(run) for run in runs])
-    work.show_family(members)
+    show_family(members)
     if output is not None:
         write_family(output, members)
 
@@ -264,10 +263,10 @@ def explore(
 ) -> None:
     """Write a page that shows what a model saw in a clip and what happened inside its head."""
     _need_extra()
-    from model import work
+    from model.page import write_page
 
     page = output or Path(f"{clip.stem}.html")
-    best = work.explore(model, clip, page)
+    best = write_page(model, clip, page)
     typer.echo(f"{page} shows {clip.name}: {best.label} {best.score:.3f}")
 
 
@@ -284,16 +283,16 @@ def quantize(
 ) -> None:
     """Make int8 twins of a run's encoders, and measure what they cost. `kinema export` takes them along."""
     _need_extra()
-    from model import work
     from model.data import Dataset
     from model.errors import RunError
+    from model.int8 import quantize as make
     from model.run import Run
 
     opened = Run.open(run)
     dataset = Dataset.read(data, clips) if data else opened.dataset()
     if dataset is None:
         raise RunError(f"{run} does not say which clips it is made of", "Name the CSV that it was trained on.")
-    found = work.quantize(opened, dataset, cache.expanduser(), jobs, each_fold=each_fold, seeds=seeds)
+    found = make(opened, dataset, cache.expanduser(), jobs, each_fold=each_fold, seeds=seeds)
     typer.echo(
         f"accuracy {100 * found.accuracy:.1f} % with the encoders, {100 * found.accuracy_int8:.1f} % with their int8 "
         f"twins; {100 * found.changed:.1f} % of the answers are others"
@@ -366,7 +365,7 @@ def study(
     import torch
 
     from model import study as study_of
-    from model.work import progress
+    from model.console import progress
 
     torch.set_num_threads(1)
     limits = {length: iterations or study_of.limit(length) for length in steps or study_of.ITERATIONS}

@@ -17,16 +17,21 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 
+from model.calibration import softmax
 from model.choice import choose, contenders, told_of_tuning
 from model.clock import Clock
+from model.console import console, progress
 from model.data import Clip, DataError, Dataset
 from model.encoders import share_encoder
-from model.evaluate import softmax
-from model.export import Title, export, load_head
+from model.export import Title, export
+from model.finish import finish
+from model.fit import TrainConfig, fit, predict
 from model.folder.gather import Found
 from model.folder.sources import Sources
 from model.golden import golden_clip
+from model.head import load_head
 from model.held_out import HeldOut
+from model.int8 import quantize
 from model.looks import Looks, extractor, look
 from model.plan import Plan
 from model.report_facts import DataFacts, ReportFacts
@@ -34,13 +39,11 @@ from model.report_page import write_report
 from model.request import Request
 from model.run import Run
 from model.survey import Survey, evenly, survey, views, while_time
-from model.train import TrainConfig, fit, predict
 from model.trial import Trial
 from model.tunings import Tunings
 from model.validate import configure, trial
 from model.variant import Variant, variants
 from model.views import Augmentation
-from model.work import console, finish, progress, quantize
 from service.inference.card import Card
 from service.inference.place import REPORT
 

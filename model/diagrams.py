@@ -1,4 +1,4 @@
-"""Pictures of how good a model is: confusion, reliability, curves. For files and, by `draw.svg`, for pages."""
+"""Pictures of how good a model is: confusion, reliability, curves. For files and, by `drawing.svg`, for pages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from model.draw import BLUE, GREY, INK, OPENING, ORANGE, bare, plain
-from model.evaluate import Bin
+from model.calibration import Bin
+from model.drawing import BLUE, GREY, INK, OPENING, ORANGE, bare, plain
 from model.trial import Trial
 
 _MOST_NAMED = 60

@@ -11,17 +11,18 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from model.answers import Judged, judge
+from model.console import console, progress
 from model.data import DataError, Dataset
 from model.errors import RunError
+from model.evaluation_files import write_files
 from model.folder.gather import gather
 from model.folder.sources import find_sources
 from model.folder.words import readable
 from model.judgement import Judgement
-from model.judging import Judged, judge, write_files
 from model.report_facts import DataFacts, ReportFacts
 from model.report_page import write_report
 from model.run import Run
-from model.work import console, progress
 
 _MOST_ROWS = 60
 

@@ -10,18 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from model.errors import RunError
 from model.final import Final
 from model.graph import write_metadata, write_recurrent
+from model.head import load_head
 from model.held_out import HeldOut
 from model.net.classifier import Classifier
 from model.net.familiar import FAMILIARITY
 from model.plan import Plan
-from model.report import Row, rows
 from model.run import Run
 from model.share import check_names, place, record
+from model.table import Row, rows
 from model.twins import Twins
 from service.alone import answer
 from service.inference.bundle import Bundle, metadata
@@ -57,22 +56,6 @@ class Title:
     version: str
     description: str
     licences: Licences
-
-
-def load_head(run: Run, final: Final) -> Classifier:
-    """The head of a finished run, in evaluation mode.
-
-    Raises:
-        RunError: its weights are missing.
-    """
-    head = Classifier(final.config)
-    try:
-        head.load_state_dict(torch.load(run.head, weights_only=True))
-    except OSError as error:
-        raise RunError(f"{run.head} cannot be read: {error.strerror}", "`kinema train --resume` makes it.") from error
-    except RuntimeError as error:
-        raise RunError(f"{run.head} holds another network than this version trains", "Train it anew.") from error
-    return head.eval()
 
 
 def export(run: Run, directory: Path, golden: Path, title: Title, share: Sequence[str] = ()) -> Card:

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.evaluate import auroc
+from model.auroc import auroc
 from model.net.classifier import Classifier
 from model.net.familiar import FAMILIARITY, TINY, Distances, Familiar, FamiliarConfig
 from model.recipe import Recipe
-from model.train import Windows, mean_of_steps
+from model.windows import Windows, mean_of_steps
 from service.inference.card import Abstention, Strangers
 
 # A direction takes 4 bytes for each of a kind's features, twice.

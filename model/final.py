@@ -6,9 +6,9 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from model.evaluate import Calibration
+from model.calibration import Calibration
+from model.fit import Epoch
 from model.net.classifier import ClassifierConfig
-from model.train import Epoch
 from service.inference.card import Abstention
 
 

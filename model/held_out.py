@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from model.evaluate import wilson
+from model.interval import wilson
 
 
 class HeldOut(BaseModel):

@@ -9,21 +9,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from model.auroc import auroc
+from model.calibration import Bin, calibration_error, reliability, softmax
+from model.confusion import ClassFigures, confusion, per_class
 from model.data import Clip, Dataset
-from model.evaluate import (
-    Bin,
-    ClassFigures,
-    Interval,
-    auroc,
-    calibration_error,
-    cluster_bootstrap,
-    confusion,
-    effective_number,
-    per_class,
-    reliability,
-    softmax,
-    wilson,
-)
+from model.interval import Interval, cluster_bootstrap, effective_number, wilson
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from model.clock import Clock
+from model.console import console, progress
 from model.course import Course
 from model.errors import RunError
 from model.export import Title
@@ -17,12 +18,11 @@ from model.folder.gather import Found, gather
 from model.folder.show import show
 from model.folder.sources import find_sources
 from model.folder.words import count
-from model.report import rows
 from model.report_facts import judged
 from model.request import Request
 from model.run import Run
 from model.survey import digest
-from model.work import console, progress
+from model.table import rows
 from service.inference.place import REPORT
 
 

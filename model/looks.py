@@ -10,8 +10,8 @@ from model.data import Clip, DataError, Dataset
 from model.features import ClipFeatures, Extractor
 from model.plan import Plan
 from model.run import Run
-from model.train import Windows
 from model.variant import Variant
+from model.windows import Windows
 
 Advance = Callable[[], None]
 """Hears of every clip that is done."""

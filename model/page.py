@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
-from model.explore import Exploration, Progress
+from pathlib import Path
+
+from model.console import console
+from model.explore import Exploration, ExploreError, Progress, explore
 from model.markup import bars, document, label, paragraphs, table, text
 from model.primer import HEADS
 from model.sections import section
 from service.inference.card import Card
+from service.inference.postprocess import Prediction
+
+
+def write_page(model: Path, clip: Path, page: Path) -> Prediction:
+    """Writes a page that shows what a bundle saw in a clip, and returns the best answer.
+
+    Raises:
+        ExploreError: the clip cannot be read, or the page cannot be written.
+        BundleError: no bundle, or one whose head cannot be read back.
+        ClipError: the clip cannot be decoded.
+    """
+    if page.exists() and page.samefile(clip):
+        raise ExploreError(f"{page} is the clip itself", "Name another file with -o.")
+    try:
+        data = clip.read_bytes()
+    except OSError as error:
+        raise ExploreError(f"{clip} cannot be read: {error.strerror}", "Name a clip.") from error
+    with console.status("") as status:
+        found = explore(model, data, status.update)
+        html = render(found, clip.name, status.update)
+    try:
+        page.write_text(html, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ExploreError(f"{page} cannot be written: {error.strerror}", "Name another file with -o.") from error
+    return found.predictions[0]
 
 
 def render(found: Exploration, clip: str, progress: Progress = lambda _: None) -> str:

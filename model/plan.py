@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from model.data import Dataset
 from model.errors import RunError
+from model.fit import TrainConfig
 from model.net.classifier import MAP_HEADS
 from model.recipe import Recipe
-from model.train import TrainConfig
 from model.trial import Trial
 from model.variant import Variant
 from model.views import Augmentation

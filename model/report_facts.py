@@ -10,8 +10,8 @@ import numpy as np
 
 from model.data import Dataset
 from model.judgement import Judgement
-from model.report import rows
 from model.run import Run
+from model.table import rows
 from model.trial import Trial, out_of_fold
 from service.inference.card import Abstention
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from model import diagrams
 from model.data import Clip
-from model.draw import jpeg, svg
-from model.evaluate import Interval
+from model.drawing import jpeg, svg
 from model.filmstrip import filmstrip
+from model.interval import Interval
 from model.judgement import Judgement, Mistake
 from model.markup import bars, figure, folded, items, label, paragraphs, prose, table, text
 from model.report_facts import ReportFacts

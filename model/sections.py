@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from model import draw, facts
+from model import drawing, facts, plots
 from model.explore import Exploration, Window
 from model.markup import figure, label, number, paragraphs, signed, table, text
 from model.witness import READER, Trace, Values
@@ -46,7 +46,7 @@ def _strip(window: Window, name: str, pictures: Mapping[int, Picture]) -> str:
     images = []
     for start, end in zip(starts, ends, strict=True):
         width = _WIDE if end - start > 1 else _NARROW
-        uri, column = draw.jpeg(pictures[start], width), f"grid-column:{start + 1}/{end + 1}"
+        uri, column = drawing.jpeg(pictures[start], width), f"grid-column:{start + 1}/{end + 1}"
         images.append(f'<img src="{uri}" style="{column}" alt="{text(name)} at {_seconds(window, start)}">')
     return f'<div class="strip" style="--steps:{window.steps}"><b>{text(name)}</b>{"".join(images)}</div>'
 
@@ -81,13 +81,15 @@ def _looked_at(found: Exploration, window: Window) -> str:
 def _answer(found: Exploration, window: Window) -> str:
     labels, steps = found.card.labels, window.steps
     leaders = rank(window.scores[-1], labels, _LEADERS)
-    drawn = draw.answers({one.label: window.scores[:, one.label_id] for one in leaders}, window.times_s)
+    drawn = plots.answers({one.label: window.scores[:, one.label_id] for one in leaders}, window.times_s)
     since = facts.lead_since(window.scores)
     when = "from the first step on" if since == 0 else f"since {_seconds(window, since)}, step {since + 1} of {steps}"
     led = f"In the lead {when}: {label(leaders[0].label)}."
     return (
         "<h3>How the answer came about</h3>\n"
-        + figure(draw.svg(drawn), "scores of the leading labels after each step", f"The scores after each step. {led}")
+        + figure(
+            drawing.svg(drawn), "scores of the leading labels after each step", f"The scores after each step. {led}"
+        )
         + _experts(found, window)
     )
 
@@ -123,9 +125,9 @@ def _inside(found: Exploration, window: Window, trace: Trace) -> str:
         if mapped
         else f"A row is one of {trace.cell.shape[1]} units."
     )
-    gates = draw.svg(draw.gates(trace, window.times_s))
-    memory = draw.svg(draw.memory(trace, window.times_s))
-    course = draw.svg(draw.course(trace, window.times_s))
+    gates = drawing.svg(plots.gates(trace, window.times_s))
+    memory = drawing.svg(plots.memory(trace, window.times_s))
+    course = drawing.svg(plots.course(trace, window.times_s))
     return (
         f"<h3>The gates{f', reading {way}' if several else ''}</h3>\n"
         + figure(
@@ -140,7 +142,7 @@ def _inside(found: Exploration, window: Window, trace: Trace) -> str:
             memory,
             "what each unit remembered and said at each step",
             "The same rows. Orange is above 0 and blue below; colours of C go no further than "
-            f"{draw.FULL:g}. Where C has a colour and h has none, the output gate is shut: remembered, but not said.",
+            f"{plots.FULL:g}. Where C has a colour and h has none, the output gate is shut: remembered, but not said.",
         )
         + figure(course, "the memory of each unit over the steps", "C again, a line for each row above.")
         + paragraphs(_changes(window, trace))
@@ -210,7 +212,7 @@ def _attention(window: Window) -> Iterator[str]:
     ]
     kind = next(iter(window.pictures))
     strip = _strip(window, kind, window.pictures[kind])
-    drawn = draw.svg(draw.attention(shares, window.times_s))
+    drawn = drawing.svg(plots.attention(shares, window.times_s))
     caption = (
         "The share of each step, in per cent, in what is understood after the last one; each hop is a row and sums to "
         f"100. An even look would give each step {100 / window.steps:.1f} %."
@@ -228,7 +230,7 @@ def _lit(found: Exploration, window: Window, maps: Values, scale: Values, what: 
     assert kind is not None
     images = []
     for step, (values, most) in enumerate(zip(maps, scale, strict=True)):
-        uri = draw.jpeg(draw.heat(window.held(kind, step), values, float(most)), _LIT)
+        uri = drawing.jpeg(plots.heat(window.held(kind, step), values, float(most)), _LIT)
         when = _seconds(window, step)
         images.append(f'<div><img src="{uri}" alt="{text(what)} at {when}"><span>{when}</span></div>')
     return f'<figure><div class="sheet">{"".join(images)}</div><figcaption>{caption}</figcaption></figure>\n'
@@ -290,7 +292,7 @@ def _memory_map(found: Exploration, window: Window) -> Iterator[str]:
 
 def _gradients(found: Exploration, window: Window, trace: Trace) -> str:
     answered = label(found.card.labels[int(window.scores[-1].argmax())])
-    drawn = draw.svg(draw.gradients(trace, window.times_s))
+    drawn = drawing.svg(plots.gradients(trace, window.times_s))
     total, later = facts.in_reading_order(trace, trace.gradient), facts.in_reading_order(trace, trace.later)
     way = ", reading backwards" if trace.backwards else ", reading forwards" if len(window.traces) > 1 else ""
     compared = (

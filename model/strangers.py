@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from model import familiar
+from model.console import progress
 from model.data import Clip, Dataset
 from model.errors import RunError
-from model.export import load_head
+from model.head import load_head
 from model.looks import Looks, extractor, look
 from model.plan import Plan
 from model.run import Run
-from model.train import Windows
-from model.trial import out_of_fold
+from model.trial import by_clip, out_of_fold
 from model.tunings import means_apart
-from model.work import by_clip, progress
+from model.windows import Windows
 from service.inference.card import Strangers
 
 
@@ -44,7 +44,7 @@ def strangers(run: Run, strange: Sequence[Clip], name: str, cache: Path, jobs: i
     windows, others = (_looked_at(run, plan, one, cache, jobs) for one in (dataset, unlabelled))
     clips, logits = out_of_fold([one for one in run.trials() if one.variant == plan.variants[0]])
     means = familiar.clip_means(windows, familiar.kinds_read(plan.recipe, plan.variants[0].kinds), plan.clips)
-    highest = by_clip(clips, logits.max(1), plan)
+    highest = by_clip(clips, logits.max(1), plan.clips)
     unseen = familiar.out_of_fold(means, folds, highest, apart=means_apart(run, plan))
     scores = familiar.of_head(load_head(run, final), others, len(strange))
     known = familiar.Scale(unseen).scores(unseen)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from model.train import Epoch
+from model.fit import Epoch
 from model.variant import Variant
 
 
@@ -39,3 +39,9 @@ def out_of_fold(trials: Sequence[Trial]) -> tuple[NDArray[np.int64], NDArray[np.
     """The tested clips of some trials, int64 [N], and their logits, float64 [N, C]."""
     clips = np.concatenate([np.array(one.clips) for one in trials])
     return clips, np.concatenate([np.array(one.logits) for one in trials])
+
+
+def by_clip(clips: NDArray[np.int64], values: NDArray[np.generic], count: int) -> NDArray[np.float64]:
+    """The mean over repetitions of what was found of each of so many clips: float64 [count]."""
+    counts = np.maximum(np.bincount(clips, minlength=count), 1)
+    return np.bincount(clips, values.astype(np.float64), count) / counts

@@ -28,7 +28,7 @@ from model.net.stage import Stage, trunk
 from model.plan import Plan
 from model.run import Run
 from model.shelf import Shelf
-from model.train import Held, Windows
+from model.windows import Held, Windows
 from service.inference.card import MAP
 from service.video.spec import PictureSpec
 

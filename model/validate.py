@@ -9,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from model.fit import Epoch, TrainConfig, fit, predict
 from model.net.classifier import MAP_HEADS, ClassifierConfig
 from model.net.reader import Grid
-from model.train import Epoch, TrainConfig, Windows, fit, predict
 from model.trial import Trial
 from model.twins import Comparison
 from model.variant import Variant
+from model.windows import Windows
 from service.inference.card import MAP
 
 

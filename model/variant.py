@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
 
+from model.fit import TrainConfig
 from model.net.classifier import HeadName
-from model.train import TrainConfig
 
 _CALLED: Mapping[HeadName, str] = {"mean": "mean-pooled", "lstm": "LSTM"}
 """The heads whose names say too little."""

@@ -14,7 +14,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib.figure import Figure
 
-from model import draw
+from model import drawing, plots
 from model.explore import Exploration, Window, explore
 from model.witness import Values
 
@@ -25,13 +25,13 @@ _COLUMNS = 8
 def gates(found: Exploration) -> Figure:
     """The gates of an LSTM over the first window of the clip."""
     window = found.windows[0]
-    return draw.gates(window.traces[0], window.times_s)
+    return plots.gates(window.traces[0], window.times_s)
 
 
 def memory(found: Exploration) -> Figure:
     """What it remembers and says."""
     window = found.windows[0]
-    return draw.memory(window.traces[0], window.times_s)
+    return plots.memory(window.traces[0], window.times_s)
 
 
 def attention_steps(found: Exploration) -> Figure:
@@ -39,7 +39,7 @@ def attention_steps(found: Exploration) -> Figure:
     window = found.windows[0]
     kind = _frames(found)
     pictures = [window.held(kind, step) for step in range(window.steps)]
-    return draw.attention(window.seen.outputs["attention"], window.times_s, pictures)
+    return plots.attention(window.seen.outputs["attention"], window.times_s, pictures)
 
 
 def attention_picture(found: Exploration) -> Figure:
@@ -55,8 +55,8 @@ def _sheet(window: Window, kind: str, most: Callable[[int], float], maps: Values
     for axes in (grid := figure.subplots(rows, _COLUMNS, squeeze=False)).flat:
         axes.set_axis_off()
     for step, axes in zip(range(window.steps), grid.flat, strict=False):
-        axes.imshow(draw.heat(window.held(kind, step), maps[step], most(step)))
-        axes.set_title(f"{window.times_s[step]:.2f} s", fontsize=8, color=draw.INK, pad=2)
+        axes.imshow(plots.heat(window.held(kind, step), maps[step], most(step)))
+        axes.set_title(f"{window.times_s[step]:.2f} s", fontsize=8, color=drawing.INK, pad=2)
     return figure
 
 

@@ -5,18 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.auroc import auroc
+from model.calibration import calibration, calibration_error, reliability, softmax
+from model.confusion import per_class
 from model.data import Clip, Dataset
-from model.evaluate import (
-    auroc,
-    calibration,
-    calibration_error,
-    cluster_bootstrap,
-    effective_number,
-    per_class,
-    reliability,
-    softmax,
-    wilson,
-)
+from model.interval import cluster_bootstrap, effective_number, wilson
 from model.judgement import Judgement
 
 

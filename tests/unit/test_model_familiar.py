@@ -15,7 +15,7 @@ if TORCH or TYPE_CHECKING:
     import torch
 
     from model import familiar
-    from model.evaluate import auroc
+    from model.auroc import auroc
     from model.graph import read_recurrent, write_recurrent
     from model.net.classifier import Classifier, ClassifierConfig
     from model.net.lstm import LstmConfig

@@ -1,16 +1,11 @@
 """Pictures of what happens inside a head, for the page of `kinema explore` and for the documents.
 
-All have the steps of a window along x, between the same margins, so that one can be laid under another. Colours are
-see-through where there is nothing to see: the pictures go on light paper and on dark.
+All have the steps of a window along x, between the same margins, so that one can be laid under another.
 """
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,36 +13,24 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
+from model.drawing import BLUE, GREY, INK, OPENING, ORANGE, SIGNED, bare, plain
 from model.facts import changed_most, order, units
 from model.witness import Trace, Values
 from service.video.preprocess import Picture
 
 LEFT, RIGHT = 0.12, 0.93
 """Where the first step begins and the last one ends, as fractions of a picture's width."""
-
-INK, GREY = "#1d2433", "#8a94a6"
-BLUE, ORANGE = "#3b7dd8", "#e0812b"
 _LINES = (BLUE, ORANGE, "#3a9d6e", "#9a6fc6", GREY)
 FULL = 3.0
 """What is remembered is said as tanh(C), which is over 0.995 from here on: colours go no further."""
 _WIDTH, _EDGE = 9.0, 0.1
+_MOST_TICKS = 16
 _AXIS, _LEGEND, _GAP = 0.42, 0.34, 0.12
-_MOST_TICKS, _LONGEST = 16, 22
-
-
-def _fading(name: str, *colours: tuple[float, str, float]) -> Colormap:
-    """Colours of a place from 0 to 1, a colour and how much of it covers what is below."""
-    stops = [(place, mpl.colors.to_rgba(colour, cover)) for place, colour, cover in colours]
-    return LinearSegmentedColormap.from_list(name, stops)
-
-
-OPENING = _fading("opening", (0, BLUE, 0.03), (1, BLUE, 1))
-SIGNED = _fading("signed", (0, BLUE, 1), (0.5, BLUE, 0), (0.5, ORANGE, 0), (1, ORANGE, 1))
 
 
 def gates(trace: Trace, times_s: Sequence[float]) -> Figure:
@@ -148,40 +131,6 @@ def heat(picture: Picture, values: Values, most: float) -> Picture:
     return np.asarray(np.clip(lit + 0.28 * light * (warm - lit), 0, 255), dtype=np.uint8)
 
 
-def jpeg(picture: Picture, width: int) -> str:
-    """A picture, uint8 [H, W, 3], made smaller if it is wider than `width`, as the URI of a JPEG."""
-    if picture.shape[1] > width:
-        height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return _uri("image/jpeg", data.tobytes())
-
-
-def svg(figure: Figure) -> str:
-    """A figure as the URI of an SVG whose ink is dark on light paper and light on dark."""
-    drawn = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "kinema"}), warnings.catch_warnings():
-        # Whoever looks at the page has fonts of his own.
-        warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(drawn, format="svg", transparent=True, metadata=nothing)
-    style = f"<style>:root{{color:{INK}}}@media(prefers-color-scheme:dark){{:root{{color:#dde3ee}}}}</style>"
-    text = drawn.getvalue().replace(INK, "currentColor")
-    text = re.sub(r"<\?xml.*?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return _uri("image/svg+xml", re.sub(r"(<svg[^>]*>)", rf"\1{style}", text, count=1).strip().encode())
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def plain(label: str) -> str:
-    """A label as matplotlib is to write it, cut where it is long."""
-    # A `$` would begin a formula.
-    short = label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…"
-    return short.replace("_", " ").replace("$", r"\$")
-
-
 def _sorted(trace: Trace, values: Values) -> Values:
     """Units as rows, [units, T]."""
     return np.ascontiguousarray(units(values)[:, order(trace)].T)
@@ -228,14 +177,6 @@ def _times(axes: Axes, times_s: Sequence[float]) -> None:
     if times_s:
         axes.set_xlabel("seconds into the clip", fontsize=8, color=INK, labelpad=2)
     bare(axes)
-
-
-def bare(axes: Axes) -> None:
-    """Takes the frame from around a panel."""
-    axes.tick_params(length=0, colors=INK, labelsize=8)
-    axes.set_facecolor("none")
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def _legend(axes: Axes) -> None:

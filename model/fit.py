@@ -1,10 +1,9 @@
-"""How a recurrent head is trained and cross-validated."""
+"""How a recurrent head is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -14,13 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import swa_utils
 
-from model.features import ClipFeatures
 from model.net.classifier import Classifier, ClassifierConfig
-from model.shelf import Shelf
-from service.inference.card import MAP
+from model.windows import WINDOWS_IN_A_BATCH, Windows, mean_of_steps
 
-# Windows that are looked at together where nothing is learned: maps are large.
-_WINDOWS_IN_A_BATCH = 128
 # A feature that deviates less than this share of what features deviate on average is scaled as if it deviated so much.
 _LEAST_DEVIATION = 0.1
 # Clips without which a step says little.
@@ -58,126 +53,6 @@ class TrainConfig:
     patience: int = 10
 
 
-@dataclass(frozen=True)
-class Held:
-    """What an encoder gave of many pictures, and which of them each step of each window sees.
-
-    Attributes:
-        values: float16 [P, ...].
-        places: int64 [W, T], places among the pictures.
-    """
-
-    values: Shelf
-    places: NDArray[np.int64]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of what one step sees."""
-        return self.values.shape
-
-    def of(self, rows: Tensor) -> Tensor:
-        """What some windows see, float32 [B, T, ...]."""
-        return torch.from_numpy(self.values.take(self.places[rows.numpy()])).float()
-
-
-@dataclass(frozen=True)
-class Windows:
-    """The windows of many clips, padded to one length by repeating each one's last step.
-
-    Attributes:
-        inputs: by name of the head's input: the features of each kind of evidence, and its map where there is one.
-        lengths: int64 [W].
-        clips: int64 [W], the clip that each window belongs to.
-        views: int64 [W], which view of it; 0 is what serving sees.
-        labels: int64 [clips], the action of each clip.
-    """
-
-    inputs: Mapping[str, Held]
-    lengths: Tensor
-    clips: NDArray[np.int64]
-    views: NDArray[np.int64]
-    labels: Tensor
-
-    @classmethod
-    def of(
-        cls,
-        seen: Iterable[Iterable[ClipFeatures]],
-        labels: Sequence[int],
-        kinds: Sequence[str],
-        directory: Path,
-    ) -> Windows:
-        """Gathers the windows of clips.
-
-        Args:
-            seen: of each clip, each of its views; read once, in order, so that they need not be in memory together.
-            labels: of each clip.
-            kinds: the kinds of evidence wanted.
-            directory: where what is too large for memory is kept as long as the windows are.
-        """
-        gathering = {kind: _Gathering(kind, directory) for kind in kinds}
-        clips: list[int] = []
-        numbers: list[int] = []
-        lengths: list[int] = []
-        for clip, views in enumerate(seen):
-            for view, features in enumerate(views):
-                for one in gathering.values():
-                    one.add(features)
-                clips += [clip] * len(features.lengths)
-                numbers += [view] * len(features.lengths)
-                lengths += features.lengths
-        inputs = {name: held for one in gathering.values() for name, held in one.held(max(lengths)).items()}
-        return cls(inputs, torch.tensor(lengths), np.array(clips), np.array(numbers), torch.tensor(labels))
-
-    def pooled(self, directory: Path) -> Windows:
-        """The same windows with two steps each, of the same mean and deviation as all steps; maps are left out.
-
-        A head that has no reader answers to them what it answers to all steps, many times faster.
-        """
-        names = [name for name in self.inputs if not name.endswith(MAP)]
-        shelves = {name: Shelf(directory) for name in names}
-        for rows in torch.split(torch.arange(len(self.lengths)), _WINDOWS_IN_A_BATCH):
-            for name, shelf in shelves.items():
-                values, lengths = self.inputs[name].of(rows), self.lengths[rows]
-                mean = mean_of_steps(values, lengths)
-                deviation = mean_of_steps((values - mean.unsqueeze(1)).square(), lengths).sqrt()
-                pair = torch.stack([mean - deviation, mean + deviation], 1).flatten(0, 1)
-                shelf.put(pair.numpy().astype(np.float16))
-        places = np.arange(2 * len(self.lengths)).reshape(-1, 2)
-        inputs = {name: Held(shelf, places) for name, shelf in shelves.items()}
-        return replace(self, inputs=inputs, lengths=torch.full_like(self.lengths, 2))
-
-    def only(self, names: Iterable[str]) -> Windows:
-        """The same windows with these inputs alone."""
-        return replace(self, inputs={name: self.inputs[name] for name in names})
-
-    def batch(self, rows: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The inputs, float32, and the lengths of some windows."""
-        return {name: held.of(rows) for name, held in self.inputs.items()}, self.lengths[rows]
-
-
-class _Gathering:
-    """What one kind's encoder gave, on its way to what the head reads of it."""
-
-    def __init__(self, kind: str, directory: Path) -> None:
-        self._kind = kind
-        self._features, self._maps = Shelf(directory), Shelf(directory)
-        self._rows: list[NDArray[np.int64]] = []
-
-    def add(self, look: ClipFeatures) -> None:
-        """Adds one view of a clip."""
-        seen, first = look.kinds[self._kind], len(self._features)
-        self._rows += [first + look.held(self._kind, window) for window in range(len(look.lengths))]
-        self._features.put(seen.features)
-        if seen.maps is not None:
-            self._maps.put(seen.maps)
-
-    def held(self, steps: int) -> dict[str, Held]:
-        """The head's inputs by name, each window padded to so many steps."""
-        places = np.stack([np.pad(row, (0, steps - len(row)), mode="edge") for row in self._rows])
-        maps = {self._kind + MAP: Held(self._maps, places)} if len(self._maps) else {}
-        return {self._kind: Held(self._features, places)} | maps
-
-
 def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
     """Lets a head shift and scale its inputs by the mean and deviation of what the windows see on average.
 
@@ -185,11 +60,11 @@ def standardise(head: Classifier, windows: Windows, rows: Tensor) -> None:
     much features vary, it shifts and scales that likewise.
     """
     for name, held in windows.inputs.items():
-        means = (mean_of_steps(held.of(few), windows.lengths[few]) for few in torch.split(rows, _WINDOWS_IN_A_BATCH))
+        means = (mean_of_steps(held.of(few), windows.lengths[few]) for few in torch.split(rows, WINDOWS_IN_A_BATCH))
         head.standardise(name, *_moments(means, held.shape[-1]))
     if head.spread is not None:
         spread: dict[str, list[Tensor]] = {name: [] for name in head.config.features}
-        for few in torch.split(rows, _WINDOWS_IN_A_BATCH):
+        for few in torch.split(rows, WINDOWS_IN_A_BATCH):
             for name, varied in _varied(head, windows, few).items():
                 spread[name].append(varied)
         for name, parts in spread.items():
@@ -217,13 +92,6 @@ def _varied(head: Classifier, windows: Windows, rows: Tensor) -> dict[str, Tenso
     start = head.start(len(rows))
     varied, _ = head.spread.measure(head.standardised(inputs), lengths, start["steps"], start)
     return {name: last(values, lengths) for name, values in varied.items()}
-
-
-def mean_of_steps(values: Tensor, lengths: Tensor) -> Tensor:
-    """The mean over each row's steps: [B, T, ..., D] → [B * ..., D]."""
-    live = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
-    sums = (values * live.view(*live.shape, *[1] * (values.dim() - 2))).sum(1)
-    return (sums / lengths.view(-1, *[1] * (sums.dim() - 1))).flatten(0, -2)
 
 
 @dataclass(frozen=True)
@@ -267,7 +135,7 @@ def predict(head: Classifier, windows: Windows, clips: NDArray[np.int64]) -> Ten
     head.eval()
     windows = windows.only(head.config.shape.inputs)
     own = np.flatnonzero(np.isin(windows.clips, clips) & (windows.views == 0))
-    batches = torch.split(torch.from_numpy(own), _WINDOWS_IN_A_BATCH)
+    batches = torch.split(torch.from_numpy(own), WINDOWS_IN_A_BATCH)
     with torch.no_grad():
         logits = torch.cat([_last_logits(head, windows, rows) for rows in batches])
     place = torch.from_numpy(np.searchsorted(clips, windows.clips[own]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -13,16 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model import diagrams
 from model.data import Clip, DataError, Dataset
-from model.evaluate import softmax
-from model.export import load_head
 from model.features import ClipFeatures
+from model.fit import predict
+from model.head import load_head
 from model.judgement import Judgement
 from model.looks import extractor
-from model.report import draw_confusion, write_confusion
 from model.run import PLAN, Run
-from model.train import Windows, predict
+from model.windows import Windows
 from service.alone import look
 from service.errors import ClipError, KinemaError
 from service.inference.bundle import Bundle
@@ -184,45 +181,3 @@ def _start(where: Path) -> None:
 
 def _work(clip: Clip) -> Answer:
     return _answer(_bundle, clip)
-
-
-def write_files(directory: Path, told: Judgement) -> None:
-    """Writes the judgement's tables and pictures.
-
-    They are `confusion.csv` and `confusion-matrix.png`, `reliability.png`, `per-class.csv`, and `predictions.csv` with
-    a line for each answer, strangers' included.
-
-    Raises:
-        OSError: they cannot be written.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    write_confusion(directory / "confusion.csv", told.matrix, told.labels)
-    title = f"Answers in % of each action's clips: {100 * told.accuracy:.1f} % of {len(told.clips)} clips right"
-    draw_confusion(directory / "confusion-matrix.png", told.matrix, told.labels, title)
-    panels = [(f"temperature 1: ECE {told.raw_ece:.3f}", told.raw_bins)]
-    panels.append((f"temperature {told.temperature:.3f}: ECE {told.ece:.3f}", told.bins))
-    diagrams.reliability(panels).savefig(directory / "reliability.png", dpi=100)
-    _write_classes(directory / "per-class.csv", told)
-    _write_predictions(directory / "predictions.csv", told)
-
-
-def _write_classes(path: Path, told: Judgement) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("action", "clips", "answers", "given", "right", "recall", "precision", "f1"))
-        for place, (label, one) in enumerate(zip(told.labels, told.classes, strict=True)):
-            shares = ("" if share is None else f"{share:.4f}" for share in (one.recall, one.precision, one.f1))
-            clips = int((told.truth == place).sum()) // told.repetitions
-            table.writerow((label, clips, one.answers, one.given, one.right, *shares))
-
-
-def _write_predictions(path: Path, told: Judgement) -> None:
-    rows = [(told.clips[place], scores) for place, scores in zip(told.places.tolist(), told.scores, strict=True)]
-    if told.strangers is not None:
-        rows += zip(told.strangers.clips, softmax(told.strangers.logits, told.temperature), strict=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("path", "label", "answer", "score"))
-        for clip, scores in rows:
-            best = int(scores.argmax())
-            table.writerow((clip.path, clip.label, told.labels[best], f"{scores[best]:.6f}"))
