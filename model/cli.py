@@ -13,7 +13,7 @@ import typer
 from service.errors import KinemaError
 
 if TYPE_CHECKING:
-    from model.export import Title
+    from model.bundle.export import Title
 
 # Said again where the networks are, which import torch.
 Head = Literal["lstm", "peephole", "article", "layernorm", "attention", "spatial", "convlstm", "bidirectional", "mean"]
@@ -54,7 +54,7 @@ def _title(name: str, version: str, description: str, weights: str, data: str) -
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from model.export import Title
+    from model.bundle.export import Title
     from service.inference.card import Licences
     from service.video.spec import Name
 
@@ -136,9 +136,9 @@ def train(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
 ) -> None:
     """Train a model on your clips: from a folder, or a list, to a bundle that can be served, and a report."""
     _need_extra()
-    from model.lesson import Asked, teach
-    from model.recipe import EVERYDAY, Recipe
-    from model.request import Request
+    from model.course.lesson import Asked, teach
+    from model.data.recipe import EVERYDAY, Recipe
+    from model.run.request import Request
 
     looked_at = Recipe.read(recipe) if recipe else EVERYDAY
     request = Request(
@@ -183,10 +183,10 @@ def evaluate(
 ) -> None:
     """Judge a model on labelled clips, or a run by its folds. Clips that a model was trained on tell nothing."""
     _need_extra()
-    from model import evaluation
-    from model.answers import is_run
-    from model.data import Dataset
-    from model.run import Run
+    from model.data.dataset import Dataset
+    from model.evaluation import evaluation
+    from model.evaluation.answers import is_run
+    from model.run.run import Run
 
     skipped = 0
     if folds or data is None:
@@ -222,10 +222,10 @@ def look(
     """Look at your clips before training: what is found, what cannot be used, what would make them better."""
     from rich.console import Console
 
+    from model.data.recipe import EVERYDAY
     from model.folder.gather import gather
     from model.folder.show import show
     from model.folder.sources import find_sources
-    from model.recipe import EVERYDAY
 
     console = Console(stderr=True)
     with console.status("looking for clips") as status:
@@ -243,8 +243,8 @@ def compare(
 ) -> None:
     """Put the heads of several runs side by side: accuracy by fold, size, time, whether they stream."""
     _need_extra()
-    from model.family import family, show_family, write_family
-    from model.run import Run
+    from model.evaluation.family import family, show_family, write_family
+    from model.run.run import Run
 
     members = family([Run.open(run) for run in runs])
     show_family(members)
@@ -263,7 +263,7 @@ def explore(
 ) -> None:
     """Write a page that shows what a model saw in a clip and what happened inside its head."""
     _need_extra()
-    from model.page import write_page
+    from model.explore.page import write_page
 
     page = output or Path(f"{clip.stem}.html")
     best = write_page(model, clip, page)
@@ -283,10 +283,10 @@ def quantize(
 ) -> None:
     """Make int8 twins of a run's encoders, and measure what they cost. `kinema export` takes them along."""
     _need_extra()
-    from model.data import Dataset
-    from model.errors import RunError
-    from model.int8 import quantize as make
-    from model.run import Run
+    from model.course.int8 import quantize as make
+    from model.data.dataset import Dataset
+    from model.run.errors import RunError
+    from model.run.run import Run
 
     opened = Run.open(run)
     dataset = Dataset.read(data, clips) if data else opened.dataset()
@@ -309,9 +309,9 @@ def strangers(
 ) -> None:
     """Measure how well a run tells clips that show something else from its own. `kinema export` takes it along."""
     _need_extra()
+    from model.evaluation.strangers import strangers as measure
     from model.folder.gather import gather
-    from model.run import Run
-    from model.strangers import strangers as measure
+    from model.run.run import Run
 
     kept = cache.expanduser()
     others = gather(strange, clips, kept, jobs, classes=1).clips
@@ -340,8 +340,8 @@ def export(  # noqa: PLR0913, PLR0917 - its arguments are the command's options
 ) -> None:
     """Make a bundle of a finished run: ONNX graphs, card and golden clip."""
     _need_extra()
-    from model.export import export as make
-    from model.run import Run
+    from model.bundle.export import export as make
+    from model.run.run import Run
 
     title = _title(name, version, description, weights_licence, data_licence)
     card = make(Run.open(run), output, golden, title, share or ())
@@ -364,8 +364,8 @@ def study(
     _need_extra()
     import torch
 
-    from model import study as study_of
     from model.console import progress
+    from model.study import study as study_of
 
     torch.set_num_threads(1)
     limits = {length: iterations or study_of.limit(length) for length in steps or study_of.ITERATIONS}

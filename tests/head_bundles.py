@@ -41,10 +41,10 @@ def make_bundle(directory: Path, head: HeadName, sampling: Sampling, size: int =
         sampling: the plan.
         size: the side of a frame in pixels; the encoder's map has one position for each 32.
     """
-    from model.graph import write_encoder, write_metadata, write_recurrent
+    from model.bundle.share import record
     from model.net.classifier import MAP_HEADS
     from model.net.encoder import pretrained
-    from model.share import record
+    from model.onnx.graph import write_encoder, write_metadata, write_recurrent
 
     bundle, shared, mapped = directory / head, directory / SHARED, head in MAP_HEADS
     bundle.mkdir(parents=True)

@@ -14,9 +14,10 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib.figure import Figure
 
-from model import drawing, plots
-from model.explore import Exploration, Window, explore
-from model.witness import Values
+from model.explore import plots
+from model.explore.exploration import Exploration, Window, explore
+from model.explore.witness import Values
+from model.page import drawing
 
 _DPI = 130
 _COLUMNS = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.data import NO_FOLD
+from model.data.dataset import NO_FOLD
 
 _VIDEOS = """
     3g2 3gp asf avi divx dv f4v flv gif m2t m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpe mpeg mpg mpv mts mxf ogm ogv rm rmvb

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from model.data import NO_FOLD, Clip, DataError
+from model.data.dataset import NO_FOLD, Clip, DataError
 from model.folder.group import Groups
 from model.folder.sources import Sources
 from model.folder.words import among, count
@@ -24,7 +24,7 @@ class Folds:
 
     Attributes:
         clips: in the order given, `source` and `fold` filled in. Those that the user's own split keeps for testing have
-            the fold `model.data.NO_FOLD`: they are never trained on, and the accuracy is measured on them.
+            the fold `model.data.dataset.NO_FOLD`: they are never trained on, and the accuracy is measured on them.
         count: how many folds there are.
         by: `column`: as the user's column says; `split`: made within the user's own training clips; `made`: made here.
         sentence: how the clips were divided.

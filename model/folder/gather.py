@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model.data import Clip, DataError
+from model.data.dataset import Clip, DataError
 from model.folder.candidate import Candidate, Listing, Skipped
 from model.folder.listed import find_lists, read_file
 from model.folder.look import Looker, Seen, Watch
@@ -33,7 +33,7 @@ class Found:
         root: where.
         layout: how the clips lie, one sentence.
         clips: those that can be used, in the order of their paths or of their list. `source` is empty and `fold` is
-            `model.data.NO_FOLD` where nothing states them.
+            `model.data.dataset.NO_FOLD` where nothing states them.
         names: how whoever made the data calls each clip: its path from the root, without what was made in the cache.
         seen: what a look at each clip's file has shown; as many as there are clips.
         skipped: files that are not used.

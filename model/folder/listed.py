@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from model.data import DataError
+from model.data.dataset import DataError
 from model.folder.candidate import Listing, hidden, split_named
 from model.folder.place import Places
 from model.folder.published import hmdb_lists, is_kinetics, read_hmdb, read_kinetics, read_ucf, ucf_lists

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import cv2
 
+from model.data.views import LIMITS
 from model.folder.frames import clip_of_frames
-from model.views import LIMITS
 from service.errors import ClipError
 from service.video.encoded import EncodedClip
 from service.video.scan import Scan

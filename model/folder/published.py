@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from model.data import DataError
+from model.data.dataset import DataError
 from model.folder.candidate import Candidate, Listing, Skipped, split_named
 from model.folder.place import Places
 from model.folder.table import Row, Table

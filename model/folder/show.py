@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from model.data import DataError
+from model.data.dataset import DataError
 from model.folder.advice import advise, lengths_s
 from model.folder.candidate import Skipped
 from model.folder.folds import split

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from model.data import Clip
+from model.data.dataset import Clip
 from model.folder.names import PATTERNS, Named, Pattern, Told
 from model.folder.words import count
 

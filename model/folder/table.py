@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.data import NO_FOLD, DataError
+from model.data.dataset import NO_FOLD, DataError
 from model.folder.candidate import Candidate, Listing, Skipped, kind, split_named
 from model.folder.place import Places
 from model.folder.words import among, count, readable

@@ -1,6 +1,6 @@
 """The LSTM of the source article, whose gates and candidate all see all that is remembered.
 
-`model.reference` is the same in numpy alone, with its gradients.
+`model.net.reference` is the same in numpy alone, with its gradients.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Distances(nn.Module):
 
 
 class Familiar(nn.Module):
-    """The score of sequences. Nothing in it is learned by gradients: `model.familiar` fits it.
+    """The score of sequences. Nothing in it is learned by gradients: `model.training.familiarity` fits it.
 
     Args:
         features: the length of the feature vector of each kind of evidence, by name.

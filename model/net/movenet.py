@@ -2,7 +2,7 @@
 
 A MobileNetV2 (Sandler et al., CVPR 2018), a feature pyramid over it (Lin et al., CVPR 2017), and four heads that find
 the person and the joints as centre points (Zhou et al., *Objects as Points*, 2019). Google published the single-pose
-network *Lightning* with weights in 2021 under Apache-2.0; `model.tfjs` reads them.
+network *Lightning* with weights in 2021 under Apache-2.0; `model.onnx.tfjs` reads them.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 DOMAIN = "kinema"
-"""Where the operator comes from that stands for a `Scan` until the body of that is known; see `model.graph`."""
+"""Where the operator comes from that stands for a `Scan` until the body of that is known; see `model.onnx.graph`."""
 
 
 class Step(nn.Module):

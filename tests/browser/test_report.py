@@ -15,7 +15,7 @@ from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_dataset
 
 def _page(directory: Path) -> Path:
     """The report of a run by its folds, with mistakes to show."""
-    from model.run import Run
+    from model.run.run import Run
 
     app = typer.Typer()
     for command in (cli.train, cli.evaluate):

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from model.data import NO_FOLD, Clip
+from model.data.dataset import NO_FOLD, Clip
 from model.folder.folds import split
 from model.folder.group import Groups
 from model.folder.sources import Sources

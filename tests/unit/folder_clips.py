@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 
-from model.data import Clip
+from model.data.dataset import Clip
 from model.folder.gather import Found, gather
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model.recipe import Recipe
+from model.data.recipe import Recipe
 from service.inference.card import Sampling
 from service.video.spec import Flow, PictureSpec
 
@@ -68,5 +68,5 @@ def quick_twins() -> Iterator[None]:
         quantize_static(*given, **options | {"per_channel": False, "extra_options": {}})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model.quantize.quantize_static", quick)
+        patch.setattr("model.onnx.quantization.quantize_static", quick)
         yield

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.reference import LSTM, sigmoid
+from model.net.reference import LSTM, sigmoid
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model.data import DataError
+from model.data.dataset import DataError
 from tests.unit.folder_clips import clip_bytes, fill, found_in, labels
 
 NAMES = ("run/a.avi", "walk/b c.avi")

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from model import cli
-from model.data import NO_FOLD, Clip
+from model.data.dataset import NO_FOLD, Clip
 from model.folder.advice import advise
 from model.folder.folds import split
 from model.folder.gather import Found, Seen

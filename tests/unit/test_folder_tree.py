@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model.data import NO_FOLD, DataError
+from model.data.dataset import NO_FOLD, DataError
 from model.folder.frames import frames_of
 from model.folder.look import Looker, Seen
 from service.video.scan import Scan

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from model.recipe import EVERYDAY
+from model.data.recipe import EVERYDAY
 from service.alone import answer, look
 from service.inference.bundle import Bundle
 from service.inference.card import Card, sha256

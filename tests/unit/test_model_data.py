@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.calibration import calibration, fit_temperature, nll
-from model.confusion import confusion
-from model.data import DataError, Dataset
-from model.features import ClipFeatures, KindFeatures
-from model.recipe import EVERYDAY, Recipe, RecipeError
+from model.data.dataset import DataError, Dataset
+from model.data.features import ClipFeatures, KindFeatures
+from model.data.recipe import EVERYDAY, Recipe, RecipeError
+from model.metrics.calibration import calibration, fit_temperature, nll
+from model.metrics.confusion import confusion
 from service.inference.card import Evidence, Grid
 from service.inference.sequence import Sequence
 from tests.require import need
@@ -107,7 +107,7 @@ def test_training_holds_features_as_serving_does(tmp_path: Path) -> None:
     need("train", TORCH, WITHOUT_TORCH)
     import torch
 
-    from model.windows import Windows
+    from model.training.windows import Windows
 
     grid = Grid(rows=2, columns=1, channels=3)
     kind = Evidence(name="look", picture="rgb", size=8, cadence=4, features=3, map=grid, file="look.onnx")
@@ -131,9 +131,9 @@ def test_a_feature_that_no_clip_of_few_had_does_not_outweigh_all_others(tmp_path
     need("train", TORCH, WITHOUT_TORCH)
     import torch
 
-    from model.fit import standardise
     from model.net.classifier import Classifier, ClassifierConfig
-    from model.windows import Windows
+    from model.training.fit import standardise
+    from model.training.windows import Windows
 
     draw = np.random.default_rng(2)
     places = np.zeros(6, dtype=np.int64), np.arange(6)

@@ -33,14 +33,14 @@ if TORCH or TYPE_CHECKING:
     import onnx
     import torch
 
-    from model import facts
-    from model.explore import Exploration, explore
-    from model.graph import read_recurrent
+    from model.bundle.share import record
+    from model.explore import facts
+    from model.explore.exploration import Exploration, explore
+    from model.explore.page import render
+    from model.explore.witness import Trace
     from model.net.classifier import HeadName
     from model.net.recurrent import Recurrent
-    from model.page import render
-    from model.share import record
-    from model.witness import Trace
+    from model.onnx.graph import read_recurrent
 
 HEADS: "tuple[HeadName, ...]" = get_args(cli.Head)
 MAPPED = ("spatial", "convlstm")
@@ -387,6 +387,6 @@ def test_the_documents_pictures_are_drawn(bundles: Mapping["HeadName", Path], tm
 
 
 def test_the_page_knows_every_head() -> None:
-    from model.primer import HEADS as TOLD
+    from model.explore.primer import HEADS as TOLD
 
     assert set(TOLD) == set(HEADS)

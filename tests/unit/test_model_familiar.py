@@ -14,11 +14,11 @@ from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 if TORCH or TYPE_CHECKING:
     import torch
 
-    from model import familiar
-    from model.auroc import auroc
-    from model.graph import read_recurrent, write_recurrent
+    from model.metrics.auroc import auroc
     from model.net.classifier import Classifier, ClassifierConfig
     from model.net.lstm import LstmConfig
+    from model.onnx.graph import read_recurrent, write_recurrent
+    from model.training import familiarity
 
 LOOK, DRIFT, CLIPS = 20, 8, 60
 
@@ -48,8 +48,8 @@ def head() -> "Classifier":
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.2)
     draw = np.random.default_rng(4)
-    score, _ = familiar.judge({"look": make_means()}, FOLDS, draw.normal(size=CLIPS), np.ones(CLIPS))
-    return familiar.attach(made, score)
+    score, _ = familiarity.judge({"look": make_means()}, FOLDS, draw.normal(size=CLIPS), np.ones(CLIPS))
+    return familiarity.attach(made, score)
 
 
 def by_hand(head: "Classifier", look: NDArray[np.float64], logits: NDArray[np.float64]) -> float:
@@ -96,34 +96,34 @@ def test_the_graph_says_what_numpy_says_and_chunks_are_the_whole(head: "Classifi
 def test_a_known_clip_is_familiar_and_a_stranger_is_not() -> None:
     means = make_means()
     highest = np.full(CLIPS, 3.0)
-    score, found = familiar.judge({"look": means}, FOLDS, highest, np.ones(CLIPS))
-    scale = familiar.Scale(familiar.out_of_fold({"look": means}, FOLDS, highest))
+    score, found = familiarity.judge({"look": means}, FOLDS, highest, np.ones(CLIPS))
+    scale = familiarity.Scale(familiarity.out_of_fold({"look": means}, FOLDS, highest))
     strange = 2 + np.random.default_rng(6).normal(size=(30, LOOK)) * 2
-    distances = familiar.distances(score, {"look": strange}, np.arange(30))
+    distances = familiarity.distances(score, {"look": strange}, np.arange(30))
     scores = scale.scores(np.column_stack([distances, np.full(30, -3.0)]))
-    unseen = scale.scores(familiar.out_of_fold({"look": means}, FOLDS, highest))
+    unseen = scale.scores(familiarity.out_of_fold({"look": means}, FOLDS, highest))
     assert auroc(unseen, scores) > 0.95
     assert (scores < found.threshold).mean() > 0.8
     assert found.false_alarms <= 0.05
     assert found.accuracy_cost <= 3
-    assert found == familiar.judge({"look": means}, FOLDS, highest, np.ones(CLIPS))[1]
+    assert found == familiarity.judge({"look": means}, FOLDS, highest, np.ones(CLIPS))[1]
 
 
 def test_features_without_any_variation_can_be_fitted() -> None:
-    score, found = familiar.judge({"look": np.ones((8, 4))}, np.arange(8) % 2, np.ones(8), np.ones(8))
+    score, found = familiarity.judge({"look": np.ones((8, 4))}, np.arange(8) % 2, np.ones(8), np.ones(8))
     assert np.isfinite(found.threshold)
-    assert np.isfinite(familiar.distances(score, {"look": np.zeros((1, 4))}, np.arange(1))).all()
+    assert np.isfinite(familiarity.distances(score, {"look": np.zeros((1, 4))}, np.arange(1))).all()
 
 
 @pytest.mark.parametrize(("share", "cost", "rejected"), [(0.05, 3.0, 3), (0.05, 100.0, 5), (0.0, 3.0, 0)])
 def test_a_threshold_keeps_to_its_rates(share: float, cost: float, rejected: int) -> None:
     scores = np.random.default_rng(0).permutation(100).astype(np.float64)
-    least = familiar.threshold(scores, np.ones(100), share, cost)
+    least = familiarity.threshold(scores, np.ones(100), share, cost)
     assert (scores < least).sum() == rejected
 
 
 def test_answers_that_were_wrong_cost_nothing_when_they_are_rejected() -> None:
-    least = familiar.threshold(np.arange(100.0), np.repeat([0.0, 1.0], 50), 0.2, 3.0)
+    least = familiarity.threshold(np.arange(100.0), np.repeat([0.0, 1.0], 50), 0.2, 3.0)
     assert (np.arange(100.0) < least).sum() == 20
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.recipe import EVERYDAY, RecipeError
+from model.data.recipe import EVERYDAY, RecipeError
 from service.inference.bundle import Bundle
 from service.inference.session import Device
 from tests.require import need
@@ -59,9 +59,9 @@ def test_a_tuned_encoders_graph_gives_what_the_stage_gives(tmp_path: Path) -> No
     import onnxruntime as ort
     import torch
 
-    from model.graph import write_encoder
     from model.net.encoder import pretrained
     from model.net.stage import Stage, trunk
+    from model.onnx.graph import write_encoder
 
     stage = tuned([0, 1, 2, 3])[0]
     whole = pretrained()
@@ -81,10 +81,10 @@ def tuned(clips: list[int], advance: int = 1) -> tuple[Stage, set[int]]:
     """A stage that was tuned on some of eight clips of three pictures, and the places of the pictures it read."""
     import torch
 
-    from model.finetune import Seen, TuneConfig, tune
     from model.net.encoder import pretrained
     from model.net.stage import Stage
-    from model.shelf import Rows, Shelf
+    from model.training.finetuning import Seen, TuneConfig, tune
+    from model.training.shelf import Rows, Shelf
 
     read: set[int] = set()
 
@@ -125,20 +125,20 @@ class Tuned:
     @contextmanager
     def hurried(self) -> Iterator[None]:
         """Few clips give no encoder that is surely better, and training one well takes minutes."""
-        from model import finetune
-        from model.choice import choose
+        from model.run.choice import choose
+        from model.training import finetuning
 
         def tune(stage, seen, clips, _, seed, advance):  # type: ignore[no-untyped-def]
             self.trained_on.append(set(clips.tolist()))
-            return finetune.tune(stage, seen, clips, finetune.TuneConfig(epochs=1), seed, advance)
+            return finetuning.tune(stage, seen, clips, finetuning.TuneConfig(epochs=1), seed, advance)
 
         def prefer_tuned(trials, labels, sources):  # type: ignore[no-untyped-def]
             found = choose(trials, labels, sources)
             return found.model_copy(update={"chosen": next((one for one in trials if one.tuned), found.chosen)})
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("model.tunings.tune", tune)
-            patch.setattr("model.course.choose", prefer_tuned)
+            patch.setattr("model.run.tunings.tune", tune)
+            patch.setattr("model.course.course.choose", prefer_tuned)
             yield
 
 

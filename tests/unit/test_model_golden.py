@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model import golden
-from model.data import Clip
-from model.golden import golden_clip
-from model.views import LIMITS
+from model.bundle import golden
+from model.bundle.golden import golden_clip
+from model.data.dataset import Clip
+from model.data.views import LIMITS
 from service.errors import ClipError
 from service.video.scan import Scan
 

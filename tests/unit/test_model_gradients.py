@@ -14,13 +14,13 @@ if TORCH or TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from model.gradients import gradient_flow
     from model.net.article import Article
     from model.net.cell import Cell
     from model.net.elman import Elman
     from model.net.layernorm import LayerNormLstm
     from model.net.lstm import Lstm
     from model.net.peephole import Peephole
+    from model.study.gradients import gradient_flow
 
     CELLS: "dict[str, type[Cell]]" = {
         "lstm": Lstm,

@@ -19,12 +19,12 @@ if TORCH or TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from model.graph import read_recurrent, write_encoder, write_recurrent
     from model.net.classifier import MAP_HEADS, Classifier, ClassifierConfig, HeadName
     from model.net.encoder import MAP_CHANNELS, pretrained
     from model.net.lstm import LstmConfig
     from model.net.reader import Grid
     from model.net.recurrent import Recurrent
+    from model.onnx.graph import read_recurrent, write_encoder, write_recurrent
 
 ENCODER_TOLERANCE = 1e-4  # absolute; features lie between 0 and 6
 RECURRENT_TOLERANCE = 1e-5  # absolute; logits lie between -5 and 5 here

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from model.views import LIMITS
+from model.data.views import LIMITS
 from service.video.scan import Scan
 from tests.require import need
 from tests.unit.model_clips import TORCH, WITHOUT_TORCH
@@ -17,13 +17,13 @@ from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 if TORCH or TYPE_CHECKING:
     import torch
 
-    from model.encoders import POSE, share_encoder
-    from model.graph import write_encoder
+    from model.data.recipe import RecipeError
     from model.net.movenet import JOINTS, SIZE, MoveNet, Pose
     from model.net.pose import FEATURES, PoseEncoder, held
-    from model.pose import published, read
-    from model.recipe import RecipeError
-    from model.tfjs import GraphModel, WeightsError
+    from model.onnx.encoders import POSE, share_encoder
+    from model.onnx.graph import write_encoder
+    from model.onnx.pose import published, read
+    from model.onnx.tfjs import GraphModel, WeightsError
 
 CLIP = Path(__file__).parents[1] / "clips" / "real-golf.mp4"
 

@@ -8,17 +8,17 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from model.data import Clip
+from model.data.dataset import Clip
 from tests.require import need
 from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_clip
 
 if TORCH or TYPE_CHECKING:
     import onnx
 
-    from model.data import DataError
-    from model.graph import write_encoder, write_metadata
+    from model.data.dataset import DataError
     from model.net.encoder import pretrained
-    from model.quantize import CLIPS_OF_AN_ACTION, Pictures, calibration_clips, calibration_pictures, quantize
+    from model.onnx.graph import write_encoder, write_metadata
+    from model.onnx.quantization import CLIPS_OF_AN_ACTION, Pictures, calibration_clips, calibration_pictures, quantize
 
 SIZE = 64
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.reference import LSTM, Array, sigmoid, tanh
+from model.net.reference import LSTM, Array, sigmoid, tanh
 from tests.samples import ROOT
 
 INPUT, HIDDEN, OUTPUT = 3, 4, 2
@@ -334,7 +334,7 @@ def test_it_learns_what_came_first() -> None:
 
 def test_it_needs_numpy_alone() -> None:
     program = (
-        "import sys, numpy; before = set(sys.modules); import model.reference;"
+        "import sys, numpy; before = set(sys.modules); import model.net.reference;"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

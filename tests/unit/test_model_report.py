@@ -11,11 +11,11 @@ from tests.require import need
 from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 if TORCH or TYPE_CHECKING:
-    from model.data import Clip
-    from model.held_out import HeldOut
-    from model.judgement import Judgement
-    from model.report_facts import DataFacts, ReportFacts
-    from model.report_page import render
+    from model.data.dataset import Clip
+    from model.metrics.judgement import Judgement
+    from model.report.facts import DataFacts, ReportFacts
+    from model.report.page import render
+    from model.run.held_out import HeldOut
 
 ABSTENTION = Abstention(
     output="familiarity",

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.data import NO_FOLD, Clip, DataError, Dataset
-from model.features import ClipFeatures, Extractor
-from model.recipe import EVERYDAY
-from model.views import Augmentation, served, task
+from model.data.dataset import NO_FOLD, Clip, DataError, Dataset
+from model.data.features import ClipFeatures, Extractor
+from model.data.recipe import EVERYDAY
+from model.data.views import Augmentation, served, task
 from tests.samples import BUNDLE, CLIPS
 
 GOLF = Clip(CLIPS / "real-golf.mp4", "golf", "", NO_FOLD)

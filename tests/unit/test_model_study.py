@@ -16,8 +16,8 @@ from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 if TORCH or TYPE_CHECKING:
     import torch
 
-    from model.adding import BASELINE, Adder, Problems, Task, learn
-    from model.study import CELLS, STEPS, Study, StudyError, limit, tasks
+    from model.study.adding import BASELINE, Adder, Problems, Task, learn
+    from model.study.study import CELLS, STEPS, Study, StudyError, limit, tasks
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.recipe import EVERYDAY, Recipe
-from model.views import LIMITS, Augmentation, served, task
+from model.data.recipe import EVERYDAY, Recipe
+from model.data.views import LIMITS, Augmentation, served, task
 from service.video.decode import DecodeTask, MadePicture, decode
 from service.video.preprocess import View
 from tests.require import need

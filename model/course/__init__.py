@@ -1,0 +1,1 @@
+"""From clips to a model that can be served: what `kinema train` does."""

@@ -1,0 +1,1 @@
+"""How finished models are judged: on labelled clips, on strangers, and side by side."""

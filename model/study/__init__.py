@@ -1,0 +1,1 @@
+"""What each cell does about vanishing gradients."""

@@ -1,0 +1,1 @@
+"""How heads and encoders are trained, and how heads are tested by cross-validation."""
