@@ -12,9 +12,9 @@ from service.inference.card import Sampling
 from tests.browser.offline import offline
 from tests.browser.test_docs import CHROMIUM
 from tests.head_bundles import make_bundle
+from tests.model.clips import TORCH, WITHOUT_TORCH
 from tests.require import need
 from tests.samples import CLIPS
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

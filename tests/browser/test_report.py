@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from model import cli
 from tests.browser.offline import offline
 from tests.browser.test_docs import CHROMIUM
+from tests.model.clips import TINY, TORCH, WITHOUT_TORCH, write_dataset
 from tests.require import need
-from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_dataset
 
 
 def _page(directory: Path) -> Path:

@@ -43,14 +43,14 @@ ELSEWHERE = {
     ".venv/bin/kinema look": "tests/unit/test_folder_show.py",
     ".venv/bin/kinema train my_clips/": "tests/system/test_train.py",
     ".venv/bin/kinema evaluate my_model/": "tests/system/test_train.py",
-    ".venv/bin/kinema train": "tests/unit/test_model_run.py",
-    ".venv/bin/kinema quantize": "tests/unit/test_model_run.py",
-    ".venv/bin/kinema strangers": "tests/unit/test_model_run.py",
-    ".venv/bin/kinema export": "tests/unit/test_model_run.py",
-    ".venv/bin/kinema evaluate": "tests/unit/test_model_judging.py",
-    ".venv/bin/kinema compare": "tests/unit/test_model_run.py",
-    ".venv/bin/kinema study": "tests/unit/test_model_study.py",
-    ".venv/bin/kinema explore": "tests/unit/test_model_explore.py",
+    ".venv/bin/kinema train": "tests/model/test_run.py",
+    ".venv/bin/kinema quantize": "tests/model/test_run.py",
+    ".venv/bin/kinema strangers": "tests/model/test_run.py",
+    ".venv/bin/kinema export": "tests/model/test_run.py",
+    ".venv/bin/kinema evaluate": "tests/model/test_judging.py",
+    ".venv/bin/kinema compare": "tests/model/test_run.py",
+    ".venv/bin/kinema study": "tests/model/test_study.py",
+    ".venv/bin/kinema explore": "tests/model/test_explore.py",
 }
 
 

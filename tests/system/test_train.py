@@ -15,11 +15,11 @@ import pytest
 from service.inference.bundle import Bundle
 from service.inference.card import Card
 from service.inference.session import Device
+from tests.model.clips import TINY, TORCH, WITHOUT_TORCH, write_clip
 from tests.processes import heard
 from tests.require import need
 from tests.samples import ROOT, clip
 from tests.server import Server, kinema
-from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_clip
 
 # Looking starts processes of its own, which take their time on a machine that does other work.
 PATIENCE_S = 600.0

@@ -10,8 +10,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from model import cli
+from tests.model.clips import TORCH, WITHOUT_TORCH
 from tests.require import need
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 if TORCH or TYPE_CHECKING:
     import torch

@@ -11,9 +11,9 @@ import pytest
 
 from model import cli
 from service.errors import BundleError
+from tests.model import numpy_heads
+from tests.model.clips import TORCH, WITHOUT_TORCH
 from tests.require import need
-from tests.unit import numpy_heads
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 if TORCH or TYPE_CHECKING:
     import torch

@@ -15,8 +15,8 @@ from service.errors import KinemaError
 from service.inference.bundle import Bundle
 from service.inference.card import Card, Grid
 from service.inference.session import Device
+from tests.model.clips import TINY, TORCH, WITHOUT_TORCH, quick_twins, write_dataset
 from tests.require import need
-from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, quick_twins, write_dataset
 
 app = typer.Typer()
 for command in (cli.train, cli.evaluate, cli.compare, cli.quantize, cli.strangers, cli.export):

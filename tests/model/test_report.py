@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from service.inference.card import Abstention, Strangers
+from tests.model.clips import TORCH, WITHOUT_TORCH
 from tests.require import need
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 if TORCH or TYPE_CHECKING:
     from model.data.dataset import Clip

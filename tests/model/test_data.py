@@ -12,8 +12,8 @@ from model.metrics.calibration import calibration, fit_temperature, nll
 from model.metrics.confusion import confusion
 from service.inference.card import Evidence, Grid
 from service.inference.sequence import Sequence
+from tests.model.clips import TORCH, WITHOUT_TORCH
 from tests.require import need
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 GOOD = "path,label,source,fold\na.avi,run,x,0\nb.avi,walk,y,1\n"
 

@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 
 from model.data.dataset import Clip
+from tests.model.clips import TINY, TORCH, WITHOUT_TORCH, write_clip
 from tests.require import need
-from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_clip
 
 if TORCH or TYPE_CHECKING:
     import onnx

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from model import cli
 from service.errors import KinemaError
+from tests.model.clips import TINY, TORCH, WITHOUT_TORCH, write_clip, write_dataset
 from tests.require import need
-from tests.unit.model_clips import TINY, TORCH, WITHOUT_TORCH, write_clip, write_dataset
 
 app = typer.Typer()
 for command in (cli.train, cli.evaluate, cli.export):

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from model.data.recipe import EVERYDAY, RecipeError
 from service.inference.bundle import Bundle
 from service.inference.session import Device
+from tests.model.clips import TORCH, WITHOUT_TORCH, quick_twins
+from tests.model.test_run import Tiny, kinema
 from tests.require import need
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH, quick_twins
-from tests.unit.test_model_run import Tiny, kinema
 
 if TYPE_CHECKING:
     from model.net.stage import Stage

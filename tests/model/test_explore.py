@@ -25,9 +25,9 @@ from service.inference.card import CARD, LENGTHS, Card, Sampling
 from service.inference.session import Device
 from tests.foreign import imported
 from tests.head_bundles import LABELS, make_bundle
+from tests.model.clips import TORCH, WITHOUT_TORCH
 from tests.require import need
 from tests.samples import CLIPS, ROOT, clip
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 if TORCH or TYPE_CHECKING:
     import onnx

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from tests.model.clips import TORCH, WITHOUT_TORCH
+from tests.model.numpy_heads import article_network
 from tests.require import need
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
-from tests.unit.numpy_heads import article_network
 
 if TORCH or TYPE_CHECKING:
     import torch

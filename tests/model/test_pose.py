@@ -11,8 +11,8 @@ import pytest
 
 from model.data.views import LIMITS
 from service.video.scan import Scan
+from tests.model.clips import TORCH, WITHOUT_TORCH
 from tests.require import need
-from tests.unit.model_clips import TORCH, WITHOUT_TORCH
 
 if TORCH or TYPE_CHECKING:
     import torch

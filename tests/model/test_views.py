@@ -13,8 +13,8 @@ from model.data.recipe import EVERYDAY, Recipe
 from model.data.views import LIMITS, Augmentation, served, task
 from service.video.decode import DecodeTask, MadePicture, decode
 from service.video.preprocess import View
+from tests.model.clips import TINY, write_clip
 from tests.require import need
-from tests.unit.model_clips import TINY, write_clip
 
 DATA = Path(__file__).parents[2].parent / "shared/data/jhmdb"
 
