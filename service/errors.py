@@ -35,6 +35,21 @@ HTTP status is `service.http.problems`' business alone.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def faults(error: ValidationError, whole: str) -> str:
+    """What is wrong with data from outside, field by field.
+
+    Args:
+        error: as pydantic raised it.
+        whole: what the data are called, where no field is at fault.
+    """
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or whole}: {one['msg']}" for one in error.errors())
+
 
 class KinemaError(Exception):
     """The root of the tree.

@@ -6,11 +6,13 @@ import filecmp
 import re
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import onnx
 
 from model.run.errors import RunError
+from model.whole import write_whole
 from service.inference.card import FILE_NAME, FileRecord, sha256
 
 
@@ -47,10 +49,7 @@ def place(source: Path, bundle: Path, name: str, share: Sequence[str]) -> FileRe
     target = (bundle.parent / share[-1] if share else bundle) / name
     if target.is_file():
         raise RunError(f"{target} is another file than {source}", "Share another directory, or none.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.copyfile(source, unfinished)
-    unfinished.replace(target)
+    write_whole(target, partial(shutil.copyfile, source))
     return record(target, share[-1] if share else None)
 
 

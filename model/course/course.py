@@ -42,7 +42,7 @@ from model.run.survey import Survey, evenly, survey, views, while_time
 from model.run.tunings import Tunings
 from model.training.cross_validation import configure, trial
 from model.training.fit import TrainConfig, fit, predict
-from model.training.trial import Trial
+from model.training.trial import Trial, mean_epochs
 from model.training.variant import Variant, variants
 from service.inference.card import Card
 from service.inference.place import REPORT
@@ -293,7 +293,7 @@ class Course:
             files = look(looker, clips, 1, self.jobs, lambda: None)
             outside = Looks.of(plan, seen.outside, files, self.run.directory)
             inside = (kept if variant.tuned else looks).read_by(variant)
-            epochs = self._epochs(variant)
+            epochs = mean_epochs([one for one in self.run.trials() if one.variant == variant])
             training = variant.training(plan.training)
             config = configure(variant, inside)
             head = fit(config, training, inside, np.arange(plan.clips), seed=0, epochs=epochs).head
@@ -303,10 +303,6 @@ class Course:
         self.run.keep_held_out(
             HeldOut(logits=tuple(map(tuple, answered[0].tolist())), right=right, mean_right=mean_right)
         )
-
-    def _epochs(self, variant: Variant) -> int:
-        done: Sequence[Trial] = [one for one in self.run.trials() if one.variant == variant]
-        return max(1, round(float(np.mean([one.epochs for one in done]))))
 
     def _quantize(self, plan: Plan, seen: Survey) -> None:
         """Makes int8 twins where they are wanted and there is time."""

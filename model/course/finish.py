@@ -18,7 +18,7 @@ from model.run.tunings import means_apart
 from model.training import familiarity
 from model.training.cross_validation import configure
 from model.training.fit import fit
-from model.training.trial import by_clip, out_of_fold
+from model.training.trial import by_clip, mean_epochs, out_of_fold
 from model.training.windows import Windows
 
 # With more columns the names of heads would have no room on a terminal of 80 characters.
@@ -31,7 +31,7 @@ def finish(run: Run, plan: Plan, windows: Windows, folds: NDArray[np.int64]) -> 
     kept = [one for one in trials if one.variant == plan.variants[0]]
     clips, logits = out_of_fold(kept)
     labels = windows.labels.numpy()[clips]
-    epochs = max(1, round(float(np.mean([one.epochs for one in kept]))))
+    epochs = mean_epochs(kept)
     config = configure(plan.variants[0], windows)
     training = plan.variants[0].training(plan.training)
     fitted = fit(config, training, windows, np.arange(plan.clips), seed=0, epochs=epochs)

@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from service.errors import KinemaError
+from service.errors import KinemaError, faults
 from service.inference.card import Sampling
 from service.video.sample import SamplingPlan
 from service.video.spec import Flow, Part, PictureSpec
@@ -41,13 +41,8 @@ class Recipe(Part):
         """The encoder of a kind of evidence."""
         return self.networks.get(kind, "efficientnet-lite0")
 
-    @property
-    def tunable(self) -> tuple[str, ...]:
-        """The kinds whose encoders can be tuned: the pose encoder knows people, and stays as it is."""
-        return tuple(kind.name for kind in self.evidence if self.network(kind.name) == "efficientnet-lite0")
-
     def tuned(self, only: Sequence[str] = ()) -> tuple[str, ...]:
-        """The kinds whose encoders are tuned where that is asked for.
+        """The kinds whose encoders are tuned where that is asked for; the pose encoder knows people, and stays.
 
         Args:
             only: these alone; by default all that can be.
@@ -55,13 +50,14 @@ class Recipe(Part):
         Raises:
             RecipeError: there is none that can be, or one of `only` cannot.
         """
-        others = [kind for kind in only if kind not in self.tunable]
-        can = f"Those of {' and '.join(self.tunable)} can be." if self.tunable else "Leave --finetune out."
+        can = tuple(kind.name for kind in self.evidence if self.network(kind.name) == "efficientnet-lite0")
+        others = [kind for kind in only if kind not in can]
+        advice = f"Those of {' and '.join(can)} can be." if can else "Leave --finetune out."
         if others:
-            raise RecipeError(f"there is no encoder of {' or '.join(others)} that can be tuned", can)
-        if not self.tunable:
-            raise RecipeError("the recipe has no kind of evidence whose encoder can be tuned", can)
-        return tuple(kind for kind in self.tunable if kind in only or not only)
+            raise RecipeError(f"there is no encoder of {' or '.join(others)} that can be tuned", advice)
+        if not can:
+            raise RecipeError("the recipe has no kind of evidence whose encoder can be tuned", advice)
+        return tuple(kind for kind in can if kind in only or not only)
 
     @property
     def plan(self) -> SamplingPlan:
@@ -80,8 +76,9 @@ class Recipe(Part):
         except OSError as error:
             raise RecipeError(f"the recipe {path} cannot be read: {error.strerror}") from error
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors())
-            raise RecipeError(f"{path} is not a valid recipe: {faults}", "docs/training.md shows one.") from error
+            raise RecipeError(
+                f"{path} is not a valid recipe: {faults(error, 'recipe')}", "docs/training.md shows one."
+            ) from error
 
 
 EVERYDAY = Recipe(

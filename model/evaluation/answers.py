@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -16,7 +16,7 @@ from model.data.dataset import Clip, DataError, Dataset
 from model.data.features import ClipFeatures
 from model.metrics.judgement import Judgement
 from model.run.head import load_head
-from model.run.looks import extractor
+from model.run.looks import Advance, extractor
 from model.run.run import PLAN, Run
 from model.training.fit import predict
 from model.training.windows import Windows
@@ -32,9 +32,6 @@ Answer = Logits | str
 
 # Clips of a run that are answered together: their features need not all be in memory.
 _CLIPS_IN_A_BATCH = 256
-
-Advance = Callable[[], None]
-"""Hears of every clip that is done."""
 
 
 @dataclass(frozen=True)

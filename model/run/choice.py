@@ -115,11 +115,10 @@ def _why(found: Sequence[Contender], chosen: Contender, best: Variant) -> str:
 
 def told_of_tuning(choice: Choice, untuned: Variant) -> Choice:
     """The choice with a sentence more: what tuned encoders did for the head that was chosen without them."""
-    losses = {one.variant: one for one in choice.contenders}
     tuned = next((one for one in choice.contenders if one.variant.tuned), None)
     if tuned is None:
         return choice.model_copy(update={"why": f"{choice.why} There was no time to tune the encoders."})
-    frozen = losses[untuned]
+    frozen = next(one for one in choice.contenders if one.variant == untuned)
     kinds, head = " and ".join(tuned.variant.tuned), untuned.called(untuned.kinds)
     end = "they are kept" if choice.chosen.tuned else "they are not kept"
     sentence = (

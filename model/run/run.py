@@ -19,6 +19,7 @@ from model.run.survey import Survey
 from model.training.trial import Trial
 from model.training.twins import Twins
 from model.training.variant import Variant
+from model.whole import write_json
 from service.inference.place import TRAINING
 
 PLAN = "plan.json"
@@ -83,36 +84,36 @@ class Run:
                 )
         elif model.exists() and (not model.is_dir() or any(model.iterdir())):
             raise RunError(f"{model} is not empty and holds no run", "Name a new directory.")
-        _write(path, request)
+        write_json(path, request)
         return run
 
     def survey(self) -> Survey | None:
         """What was found out before anything was trained, if the run has come so far."""
-        return self._read("survey.json", Survey) if (self.directory / "survey.json").is_file() else None
+        return self._found("survey.json", Survey)
 
     def keep_survey(self, survey: Survey) -> None:
         """Writes what was found out before anything was trained."""
-        _write(self.directory / "survey.json", survey)
+        write_json(self.directory / "survey.json", survey)
 
     def keep_plan(self, plan: Plan) -> None:
         """Writes what is to be done."""
-        _write(self.directory / PLAN, plan)
+        write_json(self.directory / PLAN, plan)
 
     def choice(self) -> Choice | None:
         """Which head was chosen, if the run has come so far."""
-        return self._read("choice.json", Choice) if (self.directory / "choice.json").is_file() else None
+        return self._found("choice.json", Choice)
 
     def keep_choice(self, choice: Choice) -> None:
         """Writes which head was chosen."""
-        _write(self.directory / "choice.json", choice)
+        write_json(self.directory / "choice.json", choice)
 
     def held_out(self) -> HeldOut | None:
         """What was answered to the clips of the user's own split, if there are any."""
-        return self._read("held-out.json", HeldOut) if (self.directory / "held-out.json").is_file() else None
+        return self._found("held-out.json", HeldOut)
 
     def keep_held_out(self, answers: HeldOut) -> None:
         """Writes what was answered to the clips of the user's own split."""
-        _write(self.directory / "held-out.json", answers)
+        write_json(self.directory / "held-out.json", answers)
 
     def plan(self) -> Plan:
         """What the run was asked to do.
@@ -125,13 +126,12 @@ class Run:
     def keep_clips(self, dataset: Dataset) -> None:
         """Writes which clips the run is made of, so that it can be judged without being told them again."""
         clips = tuple(replace(clip, path=clip.path.absolute()) for clip in dataset.clips)
-        _write(self.directory / "clips.json", _Clips(clips=clips))
+        write_json(self.directory / "clips.json", _Clips(clips=clips))
 
     def dataset(self) -> Dataset | None:
         """The clips that the run is made of; None where it does not say, since an older version made it."""
-        if not (self.directory / "clips.json").is_file():
-            return None
-        return Dataset(self._read("clips.json", _Clips).clips)
+        found = self._found("clips.json", _Clips)
+        return None if found is None else Dataset(found.clips)
 
     def encoder(self, kind: str) -> Path:
         """The ONNX encoder of a kind of evidence that the model has: the tuned one, where it is kept."""
@@ -152,8 +152,7 @@ class Run:
 
     def trial(self, variant: Variant, seed: int, fold: int) -> Trial | None:
         """A trial, if it has been done."""
-        name = f"trials/{variant.name}-{seed}-{fold}.json"
-        return self._read(name, Trial) if (self.directory / name).is_file() else None
+        return self._found(_trial(variant, seed, fold), Trial)
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials that have been done, in order of variant, seed and fold."""
@@ -171,7 +170,7 @@ class Run:
 
     def keep(self, trial: Trial) -> None:
         """Writes a trial."""
-        _write(self.directory / f"trials/{trial.variant.name}-{trial.seed}-{trial.fold}.json", trial)
+        write_json(self.directory / _trial(trial.variant, trial.seed, trial.fold), trial)
 
     def final(self) -> Final:
         """What is known of the head that is kept.
@@ -183,20 +182,24 @@ class Run:
 
     def finish(self, final: Final) -> None:
         """Writes what is known of the head that is kept."""
-        _write(self.directory / "final.json", final)
+        write_json(self.directory / "final.json", final)
 
     def twins(self) -> Twins | None:
         """What is known of the encoders' int8 twins, if they have been made."""
-        return self._read("int8.json", Twins) if (self.directory / "int8.json").is_file() else None
+        return self._found("int8.json", Twins)
 
     def keep_twins(self, twins: Twins) -> None:
         """Writes what is known of the encoders' int8 twins."""
-        _write(self.directory / "int8.json", twins)
+        write_json(self.directory / "int8.json", twins)
 
     def _trials(self) -> list[Trial]:
         """All trials that are kept, in the order of their files' names."""
         names = sorted((self.directory / "trials").glob("*.json"))
         return [self._read(f"trials/{path.name}", Trial) for path in names]
+
+    def _found(self, name: str, model: type[Kept]) -> Kept | None:
+        """What a file holds; None where the run has not come so far."""
+        return self._read(name, model) if (self.directory / name).is_file() else None
 
     def _read(self, name: str, model: type[Kept]) -> Kept:
         path = self.directory / name
@@ -211,8 +214,5 @@ class Run:
             raise RunError(f"{path} cannot be read: {error.errors()[0]['msg']}", "Start a new run.") from error
 
 
-def _write(path: Path, content: BaseModel) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(content.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+def _trial(variant: Variant, seed: int, fold: int) -> str:
+    return f"trials/{variant.name}-{seed}-{fold}.json"

@@ -7,7 +7,7 @@ cross-validation says of tuned encoders is as honest as what it says of heads.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from model.training import familiarity
 from model.training.finetuning import Seen, TuneConfig, see, tune
 from model.training.shelf import Shelf
 from model.training.windows import Held, Windows
+from model.whole import write_whole
 from service.inference.card import MAP
 from service.video.spec import PictureSpec
 
@@ -93,7 +94,7 @@ class Tunings:
             if not weights.is_file():
                 self.prepare(lambda: None)
                 stage = tune(Stage(pretrained()), self._seen[kind], trained, self.config, 0, advance)
-                _whole(weights, partial(torch.save, stage.state_dict()))
+                write_whole(weights, partial(torch.save, stage.state_dict()))
 
     def encoder(self, kind: str, fold: int | None) -> Path:
         """The ONNX file of a kind's encoder, of a fold or of all; of a kind that is not tuned, the one there is."""
@@ -104,7 +105,7 @@ class Tunings:
             whole = pretrained(with_map=kind == self.plan.mapped)
             Stage(whole).load_state_dict(torch.load(path.with_suffix(".pt"), weights_only=True))
             size = next(one.size for one in self._evidence() if one.name == kind)
-            _whole(path, lambda unfinished: write_encoder(whole, size, unfinished))
+            write_whole(path, lambda unfinished: write_encoder(whole, size, unfinished))
         return path
 
     def looks(self, fold: int | None) -> Looks:
@@ -124,7 +125,7 @@ class Tunings:
         if fold is not None:
             kinds = familiarity.kinds_read(self.plan.recipe, self.plan.variants[0].kinds)
             means = familiarity.clip_means(steps, kinds, len(self.dataset.clips))
-            _whole(_means(self.run, fold), lambda path: _save(path, means))
+            write_whole(_means(self.run, fold), lambda path: _save(path, means))
         return Looks(steps, steps.pooled(self.run.directory))
 
     def forget(self, *, all_of_it: bool) -> None:
@@ -166,13 +167,6 @@ def _pictures(windows: Windows, held: Held, clips: int) -> list[list[NDArray[np.
     return found
 
 
-def _whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Writes a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"unfinished-{path.name}")
-    write(unfinished)
-    unfinished.replace(path)
-
-
 def _save(path: Path, means: familiarity.Means) -> None:
-    np.savez(path, allow_pickle=False, **means)
+    with path.open("wb") as file:  # to a path, numpy would add an ending
+        np.savez(file, allow_pickle=False, **means)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from model.net.elman import Elman
 from model.study.adding import BASELINE, Adder, CellName, Learnt, Problems, Task, learn, start
 from model.study.gradients import GradientFlow, gradient_flow
+from model.whole import write_json
 from service.errors import KinemaError
 
 CELLS: tuple[CellName, ...] = get_args(CellName)
@@ -92,9 +93,7 @@ class Study:
         self.directory.mkdir(parents=True, exist_ok=True)
         adder, found = learn(task)
         torch.save(adder.state_dict(), self._path(task, "pt"))
-        unfinished = self._path(task, "unfinished")
-        unfinished.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(self._path(task, "json"))
+        write_json(self._path(task, "json"), found)
         return found
 
     def trained(self, task: Task) -> Adder:

@@ -41,6 +41,11 @@ def out_of_fold(trials: Sequence[Trial]) -> tuple[NDArray[np.int64], NDArray[np.
     return clips, np.concatenate([np.array(one.logits) for one in trials])
 
 
+def mean_epochs(trials: Sequence[Trial]) -> int:
+    """For how many epochs to train on all folds what these trials tested: the mean of those chosen."""
+    return max(1, round(float(np.mean([one.epochs for one in trials]))))
+
+
 def by_clip(clips: NDArray[np.int64], values: NDArray[np.generic], count: int) -> NDArray[np.float64]:
     """The mean over repetitions of what was found of each of so many clips: float64 [count]."""
     counts = np.maximum(np.bincount(clips, minlength=count), 1)

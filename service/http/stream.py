@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, ValidationError
 from starlette.types import Message
 
-from service.errors import ClipError, KinemaError, MalformedRequest
+from service.errors import ClipError, KinemaError, MalformedRequest, faults
 from service.events import EndReason
 from service.http.context import Context, socket_context
 from service.http.frames import checked
@@ -107,7 +107,7 @@ class Conversation:
         try:
             return Hello.model_validate_json(message.get("text") or "")
         except ValidationError as error:
-            raise MalformedRequest(f"the hello cannot be read: {_faults(error)}", _HOW) from error
+            raise MalformedRequest(f"the hello cannot be read: {faults(error, 'message')}", _HOW) from error
 
     async def _converse(self, stream: Stream, feed: Feed | None, card: Card) -> Literal["closed", "drained"]:
         """Takes and tells until the client ends the stream, or the service shuts down."""
@@ -224,8 +224,4 @@ def _command(text: str) -> Command:
     try:
         return Command.model_validate_json(text)
     except ValidationError as error:
-        raise MalformedRequest(f"the message cannot be read: {_faults(error)}", _COMMANDS) from error
-
-
-def _faults(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'message'}: {fault['msg']}" for fault in error.errors())
+        raise MalformedRequest(f"the message cannot be read: {faults(error, 'message')}", _COMMANDS) from error

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from service.errors import BundleError
+from service.errors import BundleError, faults
 from service.inference.whole import Whole
 from service.video.sample import SamplingPlan
 from service.video.spec import Name, Part, PictureSpec
@@ -308,8 +308,9 @@ class Card(Part):
                 "Name a directory that `kinema export` or `kinema import` wrote.",
             ) from error
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
-            raise BundleError(f"{path} is not a valid card: {faults}", "Export the bundle anew.") from error
+            raise BundleError(
+                f"{path} is not a valid card: {faults(error, 'card')}", "Export the bundle anew."
+            ) from error
 
 
 def sha256(path: Path) -> str:
