@@ -1,8 +1,9 @@
 """What a process and its descendants hold, read from Linux' /proc."""
 
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -19,6 +20,12 @@ def children(pid: int) -> Iterator[int]:
 def decoders(pid: int) -> list[int]:
     """The decoder processes of a server."""
     return sorted(child for child in children(pid) if b"service.video.worker" in _command(child))
+
+
+def kill(pid: int) -> None:
+    """Kills a process, unless it has gone since it was listed."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _command(pid: int) -> bytes:

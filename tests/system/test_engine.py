@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import canvases, cpu_ticks, decoders, descriptors, memory_mb
+from tests.processes import canvases, cpu_ticks, decoders, descriptors, kill, memory_mb
 from tests.require import need
 from tests.samples import CLIPS, clip
 from tests.server import PATIENCE_S, Server
@@ -66,7 +66,7 @@ def test_killing_decoders_under_load_costs_their_clips_alone(engine: Server) -> 
     with ThreadPoolExecutor(8) as pool:
         answers: list[Future[httpx.Response]] = [pool.submit(post, engine, GOLF) for _ in range(60)]
         for _ in range(kills):
-            os.kill(busiest(engine), signal.SIGKILL)
+            kill(busiest(engine))
         statuses = Counter(answer.result().status_code for answer in answers)
     assert set(statuses) <= {200, 422}
     assert statuses[422] <= kills
@@ -82,7 +82,7 @@ def test_without_decoders_it_is_not_ready_until_they_are_replaced(engine: Server
     before = decoders(engine.process.pid)
     assert len(before) == 5
     for pid in before:
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     engine.until(lambda: httpx.get(f"{engine.url}/readyz").status_code == 503)
     engine.until(lambda: httpx.get(f"{engine.url}/readyz").status_code == 200)
     assert not set(before) & set(decoders(engine.process.pid))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import struct
@@ -25,7 +24,7 @@ from websockets.sync.client import connect
 from service.alone import answer as alone
 from service.stream.told import Told
 from service.stream.wishes import Wishes
-from tests.processes import decoders, memory_mb
+from tests.processes import decoders, kill, memory_mb
 from tests.samples import ROOT, clip
 from tests.server import PATIENCE_S, Server
 from tests.streaming import Shot, engine, frames, load, make_streaming, noise, said, scores, sharing, shots
@@ -248,7 +247,7 @@ def test_decoders_that_are_killed_cost_no_stream_and_few_frames(small: Server) -
         for index, shot in enumerate(sent):
             if index % 20 == 10:
                 for pid in decoders(small.process.pid):
-                    os.kill(pid, signal.SIGKILL)
+                    kill(pid)
             live.send(message(shot))
         live.send('{"type": "end"}')
         told = [json.loads(one) for one in live]
